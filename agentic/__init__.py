@@ -1,0 +1,30 @@
+"""Offline reinforcement learning with Agentic Transformers; heavy parts load when first used."""
+
+import importlib
+
+_HOMES = {
+    "AgenticError": "agentic.errors",
+    "Chain": "agentic.trajectory",
+    "ChainSampler": "agentic.dataset",
+    "Dataset": "agentic.dataset",
+    "ExperimentConfig": "agentic.experiment",
+    "Trajectory": "agentic.trajectory",
+    "evaluate": "agentic.evaluation",
+    "load_dataset": "agentic.dataset",
+    "load_policy": "agentic.experiment",
+    "run": "agentic.experiment",
+    "sample_directory": "agentic.dataset",
+    "write_report": "agentic.report",
+}
+__version__ = "0.1.0"
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,41 @@
+"""Writing a file whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agentic.errors import AgenticError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its name when the block ends well.
+
+    On any exception, Ctrl-C included, the temporary file is removed and `path` stays as it was.
+    An OSError (a full disk, a folder without permission) becomes an AgenticError.
+    """
+    # Not ending in .npz or .h5, so that nobody who lists data can mistake it for some.
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AgenticError(
+            f"{path} could not be written ({reason}); nothing was left behind, "
+            "so free space or choose another place and run it again."
+        ) from error
+    finally:
+        # Gone already, or never made: then there is nothing to remove.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, or leave `path` as it was and raise AgenticError."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,99 @@
+"""The two records that everything else passes around: one episode, and several in hindsight order.
+
+    Trajectory   one episode           [T, ...]
+    Chain        n trajectories        [..., n, T, ...]   leading axes are the batch
+
+Step t is (observation the action was chosen in, action, the reward it brought). ExoRL's T + 1 rows
+are aligned to that once, where files are read. Axis letters: N data set, B batch, n trajectories,
+T steps, O observation, A action, P physics.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from agentic.errors import AgenticError
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """One episode that ended by its time limit.
+
+    observations [T, O] float32, the state each action was chosen in; actions [T, A] float32 in
+    [-1, 1]; rewards [T] float32; physics [T + 1, P] float64 simulator states (row t lies before
+    step t, the last after the end) or None.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    physics: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def total_reward(self) -> float:
+        """The episode's return: the undiscounted sum of its rewards, in float64."""
+        return float(np.sum(self.rewards, dtype=np.float64))
+
+    def check(self, name: str = "trajectory") -> "Trajectory":
+        """Return self if every array is legal; an AgenticError says what of `name` is not."""
+        steps = len(self.rewards)
+        if steps == 0:
+            raise AgenticError(f"{name} has no steps; an episode needs at least one.")
+        rules = {
+            "observations": (self.observations, 2, steps),
+            "actions": (self.actions, 2, steps),
+            "rewards": (self.rewards, 1, steps),
+        }
+        if self.physics is not None:
+            rules["physics"] = (self.physics, 2, steps + 1)
+        for field, (array, rank, rows) in rules.items():
+            if array.ndim != rank or len(array) != rows:
+                raise AgenticError(
+                    f"{name} has {field} of shape {array.shape}; "
+                    f"with {steps} rewards it needs {rank} axes and {rows} rows."
+                )
+            if not np.isfinite(array).all():
+                row = int(np.argwhere(~np.isfinite(array))[0][0])
+                raise AgenticError(
+                    f"{name} has a value in {field} at row {row} that is not finite; all must be."
+                )
+        largest = float(np.abs(self.actions).max(initial=0.0))
+        if largest > 1.0 + 1e-6:
+            raise AgenticError(f"{name} has an action of size {largest:g}; actions lie in [-1, 1].")
+        return self
+
+
+class Chain(NamedTuple):
+    """Trajectories in hindsight order, relabelled: what the model sees (arXiv 2305.16554).
+
+    observations [..., n, T, O], actions [..., n, T, A], rewards, returns_to_go and completions
+    [..., n, T] float32; mask [..., n, T] bool, True where a step exists. A chain of fewer than n
+    trajectories fills the first places; padding is zero. A named tuple is a jax pytree as it is.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    returns_to_go: np.ndarray
+    completions: np.ndarray
+    mask: np.ndarray
+
+    def check(self) -> "Chain":
+        """Return self if the shapes agree and the order is ascending, else raise AgenticError."""
+        lead = self.mask.shape
+        for field, array in zip(self._fields, self, strict=True):
+            if array.shape[: len(lead)] != lead:
+                raise AgenticError(
+                    f"chain has {field} of shape {array.shape}; the mask's shape {lead} must lead."
+                )
+        totals = np.sum(self.rewards, axis=-1, where=self.mask, dtype=np.float64)
+        totals = np.where(self.mask.any(-1), totals, np.inf)
+        if (totals[..., 1:] < totals[..., :-1] - 1e-3).any():
+            raise AgenticError(
+                f"chain has returns {totals.tolist()} (inf: absent); they must ascend."
+            )
+        return self
