@@ -1,0 +1,182 @@
+"""The online softmax over visited block pairs, forward and backward, in float32.
+
+Forward, per query row, over the key blocks it visits (Rabe and Staats 2021, arXiv 2112.05682;
+Liu and Abbeel 2023, arXiv 2305.19370): m' = max(m, max_j s_j), a = exp(m - m'),
+l' = a l + sum_j exp(s_j - m'), o' = a o + sum_j exp(s_j - m') v_j; at the end output o / l and
+log-sum-exp m + log l. Backward (Dao et al. 2022, arXiv 2205.14135, appendix B): p = exp(s - lse),
+dv = p^T do, ds = p (do v^T - sum(do * out)), dq = ds k, dk = ds^T q, the last two times scale.
+
+All arrays are in the block layout of `blocks.py`. A row without any key has m = -inf, l = 0.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from agentic.attention.blocks import Visits, join, split
+from agentic.attention.positions import visible
+
+
+class Sums(NamedTuple):
+    """Running maximum and denominator [Nq, B, K, R] and numerator [Nq, B, K, R, D], float32."""
+
+    maximum: jax.Array
+    denominator: jax.Array
+    numerator: jax.Array
+
+
+class Gradients(NamedTuple):
+    """Float32 sums of dq [Nq, B, K, R, D], dk and dv [Nk, B, K, block, D], before scaling."""
+
+    q: jax.Array
+    k: jax.Array
+    v: jax.Array
+
+
+def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the arrays, all varying over the union of the mesh axes that any of them varies over.
+
+    Inside shard_map a loop's state must vary as what is added to it. Choosing between an array and
+    itself costs nothing once compiled, and its transpose sums a gradient over the added axes.
+    """
+    never = False
+    for array in arrays:
+        never |= lax.full_like(array, 0, dtype=bool, shape=())
+    return tuple(jnp.where(never, x, x) for x in arrays)
+
+
+def product(x: jax.Array, y: jax.Array, x_axis: int, y_axis: int) -> jax.Array:
+    """Return the float32 product of x and y [B, K, ., .] over the two named axes."""
+    axes = (((x_axis,), (y_axis,)), ((0, 1), (0, 1)))
+    return lax.dot_general(x, y, axes, preferred_element_type=jnp.float32)
+
+
+def zeros(x: jax.Array, value: float = 0.0) -> jax.Array:
+    """Return a float32 array like x; made from x so that it varies and is sharded as x is."""
+    return lax.full_like(x, value, dtype=jnp.float32)
+
+
+def empty_sums(q: jax.Array) -> Sums:
+    """Return the sums over no keys at all."""
+    return Sums(zeros(q[..., 0], -jnp.inf), zeros(q[..., 0]), zeros(q))
+
+
+def empty_gradients(q: jax.Array, k: jax.Array) -> Gradients:
+    """Return gradients to which no pair has contributed."""
+    return Gradients(zeros(q), zeros(k), zeros(k))
+
+
+def scores(q, k, q_positions, kv_positions, causal: bool, scale: float, masked: bool) -> jax.Array:
+    """Return float32 scores [B, K, R, block] of one pair, -inf where a key is not visible."""
+    s = product(q, k, 3, 3) * scale
+    if not masked:
+        return s
+    seen = visible(q_positions, kv_positions, causal)[:, None, None]  # [B or 1, 1, 1, query, key]
+    grouped = s.reshape(*s.shape[:2], -1, *seen.shape[-2:])
+    return jnp.where(seen, grouped, -jnp.inf).reshape(s.shape)
+
+
+def visit(visits: Visits, step: Callable, state):
+    """Fold step(state, i, j, masked) over the visits; a single static visit needs no loop."""
+
+    def run(masked, start, stop, state):
+        if isinstance(start, int) and isinstance(stop, int):
+            if start == stop:
+                return state
+            if stop - start == 1:
+                i, j = visits.pairs[start]
+                return step(state, i, j, masked)
+        pairs = jnp.asarray(visits.pairs)
+        return lax.fori_loop(start, stop, lambda n, s: step(s, *pairs[n], masked), state)
+
+    state = run(False, 0, visits.full, state)
+    return run(True, visits.full, visits.stop, state)
+
+
+def at(x: jax.Array, i) -> jax.Array:
+    """Return block i of x."""
+    return lax.dynamic_index_in_dim(x, i, 0, keepdims=False)
+
+
+def put(x: jax.Array, block: jax.Array, i) -> jax.Array:
+    """Return x with block i replaced."""
+    return lax.dynamic_update_index_in_dim(x, block, i, 0)
+
+
+def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scale) -> Sums:
+    """Return the sums with the keys and values of the visited pairs added."""
+
+    def step(sums, i, j, masked):
+        s = scores(
+            at(q, i), at(k, j), at(q_positions, i), at(kv_positions, j), causal, scale, masked
+        )
+        before = at(sums.maximum, i)
+        maximum = jnp.maximum(before, s.max(-1))
+        # A row that has seen no key keeps m = -inf; -inf - -inf would be NaN.
+        base = jnp.where(maximum == -jnp.inf, 0.0, maximum) if masked else maximum
+        p, decay = jnp.exp(s - base[..., None]), jnp.exp(before - base)
+        denominator = decay * at(sums.denominator, i) + p.sum(-1)
+        update = product(p.astype(v.dtype), at(v, j), 3, 2)
+        numerator = decay[..., None] * at(sums.numerator, i) + update
+        new = (maximum, denominator, numerator)
+        return Sums(*(put(x, block, i) for x, block in zip(sums, new, strict=True)))
+
+    return visit(visits, step, sums)
+
+
+def finish(sums: Sums, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the output like q [B, T, H, D] and log-sum-exp [Nq, B, K, R]; no keys: 0 and -inf."""
+    denominator = jnp.where(sums.denominator == 0.0, 1.0, sums.denominator)
+    out = (sums.numerator / denominator[..., None]).astype(q.dtype)
+    return join(out, q.shape[2], q.shape[1]), sums.maximum + jnp.log(denominator)
+
+
+class Context(NamedTuple):
+    """What the backward pass knows of each query row: d_out [Nq, B, K, R, D] in q's dtype;
+    log-sum-exp and delta = sum(d_out * output) [Nq, B, K, R], float32.
+    """
+
+    d_out: jax.Array
+    lse: jax.Array
+    delta: jax.Array
+
+
+def output_context(d_out, out, lse, k_heads: int, block: int) -> Context:
+    """Return the context in blocks from d_out and output [B, T, H, D] and the log-sum-exp."""
+    d_out, out = split(d_out, k_heads, block), split(out, k_heads, block)
+    delta = jnp.sum(d_out.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)
+    # A row without keys has lse = -inf; its scores are -inf too, and exp(-inf - 0) is 0.
+    return Context(d_out, jnp.where(lse == -jnp.inf, 0.0, lse), delta)
+
+
+def backward(
+    sums: Gradients, q, k, v, q_positions, kv_positions, context: Context, visits, causal, scale
+) -> Gradients:
+    """Return the gradients with the visited pairs added; arguments in blocks as in `forward`."""
+
+    def step(sums, i, j, masked):
+        q_i, k_j, v_j, d_out_i = at(q, i), at(k, j), at(v, j), at(context.d_out, i)
+        s = scores(q_i, k_j, at(q_positions, i), at(kv_positions, j), causal, scale, masked)
+        p = jnp.exp(s - at(context.lse, i)[..., None])
+        d_s = p * (product(d_out_i, v_j, 3, 3) - at(context.delta, i)[..., None])
+        p, d_s = p.astype(q.dtype), d_s.astype(q.dtype)
+        return Gradients(
+            put(sums.q, at(sums.q, i) + product(d_s, k_j, 3, 2), i),
+            put(sums.k, at(sums.k, j) + product(d_s, q_i, 2, 2), j),
+            put(sums.v, at(sums.v, j) + product(p, d_out_i, 2, 2), j),
+        )
+
+    return visit(visits, step, sums)
+
+
+def finish_gradients(gradients: Gradients, scale: float, q, k) -> tuple[jax.Array, ...]:
+    """Return dq like q [B, T, H, D], dk and dv like k [B, S, K, D], in their dtype."""
+    (queries, heads), (keys, k_heads) = q.shape[1:3], k.shape[1:3]
+    return (
+        join((gradients.q * scale).astype(q.dtype), heads, queries),
+        join((gradients.k * scale).astype(k.dtype), k_heads, keys),
+        join(gradients.v.astype(k.dtype), k_heads, keys),
+    )

@@ -1,0 +1,124 @@
+"""Attention over a sequence split across devices: queries stay, keys and values travel a ring.
+
+Each of N devices folds the keys and values it holds into the running sums of its own queries,
+then passes them on: N - 1 sends forward. Backward, the gradients of keys and values travel with
+them and need one send more to come home (Liu et al. 2023, arXiv 2310.01889).
+"""
+
+from functools import partial
+
+import jax
+from jax import lax
+
+from agentic.attention import kernel
+from agentic.attention.blocks import BlockSpec, cut_operands, dynamic_visits
+from agentic.attention.positions import check_operands, default_offset, resolve_positions
+
+
+def ring_attention(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    *,
+    axis_name: str | tuple[str, ...],
+    causal: bool = True,
+    lengths: jax.Array | None = None,
+    q_positions: jax.Array | None = None,
+    kv_positions: jax.Array | None = None,
+    scale: float | None = None,
+    blocks: BlockSpec = BlockSpec(),  # noqa: B008 (frozen)
+) -> jax.Array:
+    """Return this device's rows of what `dense_attention` gives for the whole sequence.
+
+    Runs inside `jax.shard_map` with T and S split over `axis_name`, equal shares in order.
+
+    Args:
+      q, k, v: this device's share, [B, T, H, D] and [B, S, K, D].
+      axis_name: the mesh axis, or axes, over which the sequence is split.
+      causal, scale: as in `dense_attention`.
+      lengths: int32 [B], the valid prefix of the whole sequence.
+      q_positions, kv_positions: this device's share of the positions, in any order; without them
+        rows are numbered through the whole sequence.
+      blocks: rows per block within one device's share.
+
+    Returns:
+      [B, T, H, D] in q's dtype.
+
+    Raises:
+      AgenticError: shapes or dtypes that do not fit.
+    """
+    check_operands(q, k, v, lengths, q_positions, kv_positions)
+    queries, keys = q.shape[1], k.shape[1]
+    device = lax.axis_index(axis_name)
+    positions = resolve_positions(
+        queries,
+        keys,
+        lengths,
+        q_positions,
+        kv_positions,
+        q_start=device * queries,
+        kv_start=device * keys,
+        offset=lax.axis_size(axis_name) * default_offset(queries, keys),
+    )
+    scale = float(q.shape[-1] ** -0.5 if scale is None else scale)
+    # The device index comes along because whatever travels must vary over the ring's axis.
+    *operands, _ = kernel.vary_alike(q, k, v, *positions, device)
+    return _attend(axis_name, causal, scale, blocks.fit(queries, keys), *operands)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+def _attend(axis_name, causal, scale, blocks, *operands):
+    return _attend_forward(axis_name, causal, scale, blocks, *operands)[0]
+
+
+def _attend_forward(axis_name, causal, scale, blocks, *operands):
+    q, k, v, q_positions, kv_positions = cut_operands(blocks, *operands)
+
+    def fold(sums, k, v, kv_positions):
+        visits = dynamic_visits(q_positions, kv_positions, causal)
+        return kernel.forward(sums, q, k, v, q_positions, kv_positions, visits, causal, scale)
+
+    def hop(_, state):
+        sums, travelling = state
+        return fold(sums, *travelling), send(travelling, axis_name)
+
+    state = kernel.empty_sums(q), (k, v, kv_positions)
+    sums, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
+    out, lse = kernel.finish(fold(sums, *travelling), operands[0])
+    return out, (*operands, out, lse)
+
+
+def _attend_backward(axis_name, causal, scale, blocks, saved, d_out):
+    *operands, out, lse = saved
+    q, k, v, q_positions, kv_positions = cut_operands(blocks, *operands)
+    context = kernel.output_context(d_out, out, lse, operands[1].shape[2], blocks.query)
+
+    def fold(gradients, k, v, kv_positions):
+        visits = dynamic_visits(q_positions, kv_positions, causal)
+        rows = q, k, v, q_positions, kv_positions
+        return kernel.backward(gradients, *rows, context, visits, causal, scale)
+
+    def hop(_, state):
+        gradients, travelling = state
+        gradients = fold(gradients, *travelling)
+        d_k, d_v = send((gradients.k, gradients.v), axis_name)
+        return gradients._replace(k=d_k, v=d_v), send(travelling, axis_name)
+
+    state = kernel.empty_gradients(q, k), (k, v, kv_positions)
+    gradients, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
+    gradients = fold(gradients, *travelling)
+    d_k, d_v = send((gradients.k, gradients.v), axis_name)
+    gradients = gradients._replace(k=d_k, v=d_v)
+    return *kernel.finish_gradients(gradients, scale, *operands[:2]), None, None
+
+
+_attend.defvjp(_attend_forward, _attend_backward)
+
+
+def send(travelling, axis_name):
+    """Return what the previous device of the ring holds, having passed our own to the next."""
+    devices = lax.axis_size(axis_name)
+    if devices == 1:
+        return travelling
+    ring = [(device, (device + 1) % devices) for device in range(devices)]
+    return lax.ppermute(travelling, axis_name, ring)

@@ -1,0 +1,113 @@
+"""Ring attention over N devices is dense attention over the whole sequence."""
+
+from functools import partial
+
+import attention_cases as cases
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from agentic.attention import BlockSpec, ring_attention
+
+
+def mesh_of(axis_type=jax.sharding.AxisType.Auto, **axes):
+    sizes = tuple(axes.values())
+    return jax.make_mesh(
+        sizes,
+        tuple(axes),
+        axis_types=(axis_type,) * len(axes),
+        devices=jax.devices()[: int(np.prod(sizes))],
+    )
+
+
+ROWS = P(None, "sequence")
+
+
+def ring(mesh, rows=ROWS, masks=(), specs=(), **settings):
+    """Return attend(q, k, v, *masks) whose masks are passed on by the names in `masks`."""
+
+    @partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(rows, rows, rows, *specs),
+        out_specs=rows,
+        check_vma=True,
+    )
+    def attend(q, k, v, *values):
+        named = dict(zip(masks, values, strict=True))
+        return ring_attention(q, k, v, axis_name="sequence", **named, **settings)
+
+    return attend
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_any_positions_on_any_number_of_devices(devices):
+    arrays = cases.operands(8, 24)
+    attend = ring(
+        mesh_of(sequence=devices),
+        masks=("q_positions", "kv_positions"),
+        specs=(ROWS, ROWS),
+        blocks=BlockSpec(3, 2),
+    )
+    rng = np.random.default_rng(0)
+    in_order = [x.astype(np.int32) for x in cases.positions(8, 24)]
+    shuffled = [rng.permuted(x, axis=1) for x in in_order]
+    holes = [np.where(rng.random(x.shape) < 0.4, -1, x).astype(np.int32) for x in shuffled]
+    nobody = [in_order[0], np.full_like(in_order[1], -1)]
+    for q_positions, kv_positions in (in_order, shuffled, holes, nobody):
+        results = cases.value_and_gradients(attend, *arrays, q_positions, kv_positions)
+        cases.agree(results, arrays, q_positions, kv_positions)
+
+
+@pytest.mark.parametrize(
+    ("devices", "queries", "keys", "causal", "dtype"),
+    [(4, 12, 12, True, "float32"), (2, 6, 10, True, "bfloat16"), (2, 6, 6, False, "float32")],
+)
+def test_default_positions_number_the_whole_sequence(devices, queries, keys, causal, dtype):
+    arrays = cases.operands(queries, keys, dtype=dtype)
+    attend = ring(mesh_of(sequence=devices), causal=causal, blocks=BlockSpec(2, 2), scale=0.3)
+    results = cases.value_and_gradients(attend, *arrays)
+    cases.agree(results, arrays, *cases.positions(queries, keys), causal, 0.3)
+
+
+def test_lengths_are_of_the_whole_sequence_and_the_batch_may_be_split_too():
+    """An Explicit mesh of data and sequence; lengths [0, 7] leave one row of the batch empty."""
+    arrays = cases.operands(12, 12)
+    mesh = mesh_of(jax.sharding.AxisType.Explicit, data=2, sequence=2)
+    attend = ring(mesh, P("data", "sequence"), ("lengths",), (P("data"),), blocks=BlockSpec(4, 3))
+    with jax.set_mesh(mesh):
+        placed = [jax.device_put(x, jax.P("data", "sequence")) for x in arrays]
+        lengths = jax.device_put(jnp.array([0, 7]), jax.P("data"))
+        results = cases.value_and_gradients(attend, *placed, lengths)
+    cases.agree(results, arrays, *cases.masked_lengths([0, 7], 12, 12))
+
+
+def sends(devices):
+    """Count ppermute by operand in the traced forward and backward pass, loops unrolled."""
+    arrays = cases.operands(8, 8)
+    attend = ring(mesh_of(sequence=devices), blocks=BlockSpec(2, 2))
+    forward = jax.make_jaxpr(attend)(*arrays[:3])
+    both = jax.make_jaxpr(lambda q, k, v, w: jax.vjp(attend, q, k, v)[1](w))(*arrays)
+    return count(forward.jaxpr), count(both.jaxpr)
+
+
+def count(jaxpr):
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "ppermute":
+            total += len(equation.invars)
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                total += equation.params.get("length", 1) * count(inner)
+    return total
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_keys_and_values_are_sent_one_time_less_than_there_are_devices(devices):
+    """k, v and positions N - 1 times each way; dk and dv N times, none on a single device."""
+    forward, both = sends(devices)
+    assert forward == 3 * (devices - 1)
+    assert both == 2 * 3 * (devices - 1) + (2 * devices if devices > 1 else 0)
