@@ -1,0 +1,31 @@
+"""Tasks, batched environments and rewards of stored states: the only door to dm_control and MuJoCo.
+
+Names are loaded when they are first used, so that importing this package, or
+`agentic.simulation.tasks`, loads no simulator.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Task": "tasks",
+    "get_task": "tasks",
+    "task_names": "tasks",
+    "Simulation": "simulation",
+    "make_simulation": "choice",
+    "rewards": "states",
+    "observations": "states",
+    "register": "registration",
+    "write_video": "video",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

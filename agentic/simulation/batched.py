@@ -1,0 +1,69 @@
+"""Simulation of tasks with one model, on a thread pool: MuJoCo's batch and vectorised rewards."""
+
+import os
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from agentic.errors import AgenticError
+from agentic.simulation import environment
+from agentic.simulation.domains import make_domain
+from agentic.simulation.simulation import Simulation
+from agentic.simulation.tasks import Task
+
+
+class BatchSimulation(Simulation):
+    """Rows of one `mujoco.batch.Batch`; bit-identical for every number of threads.
+
+    One dm_control environment draws the initial states. A step ends as dm_control's does, with the
+    position and velocity stages of the new state, while force and acceleration sensors show the
+    last substep; the batch keeps one MjData per row so that the next step goes on from there.
+    """
+
+    def __init__(self, task: Task, num: int, threads: int = 0):
+        super().__init__(task, num)
+        self._template = environment.load(task)
+        self._model = self._template.physics.model.ptr
+        self._substeps = environment.substeps(self._template)
+        threads = min(threads or os.cpu_count() or 1, num)
+        self._batch = Batch(self._model, nsim=num, nthread=threads, persistent=True)
+        self._domain = make_domain(task.domain, self._batch, self._model)
+        # What distinguishes one fresh episode from another; all else is zero after a reset.
+        names = ("time", "qpos", "qvel", "act", "qacc_warmstart")
+        self._state = {name: self._batch.bind(name) for name in names}
+        self._control = self._batch.bind("ctrl")
+
+    @property
+    def physics(self) -> np.ndarray:
+        return np.concatenate([self._state[name] for name in ("qpos", "qvel", "act")], axis=1)
+
+    def _reset_row(self, row: int, seed: tuple[int, ...]) -> np.ndarray:
+        # The first observation comes from dm_control, too: its sensors were read without actuation.
+        observation = environment.reset(self._template, seed)
+        self._batch.reset([row], stage=mujoco.mjtStage.mjSTAGE_NONE)
+        for name, rows in self._state.items():
+            rows[row] = getattr(self._template.physics.data, name)
+        return observation
+
+    def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._control[:] = environment.to_control(self._model, actions)
+        time_before = self._state["time"].copy()
+        self._batch.step(nstep=self._substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        # MuJoCo answers a state that is no longer finite with a reset to time zero.
+        expected = time_before + (self._substeps - 0.5) * self._model.opt.timestep
+        diverged = np.flatnonzero(self._state["time"] < expected)
+        if diverged.size:
+            raise AgenticError(
+                f"rows {diverged.tolist()} of {self.task.name} diverged in the simulator: "
+                "its state must stay finite"
+            )
+        return (
+            self._domain.observe().astype(np.float32),
+            self._domain.reward(self.task.goal).astype(np.float64),
+        )
+
+    def _scene(self, row: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        data = self._batch.get_data(row)
+        mujoco.mj_forward(self._model, data)
+        return self._model, data

@@ -1,0 +1,43 @@
+"""Cartpole: a cart on a rail that balances one, two or three poles."""
+
+import mujoco
+import numpy as np
+from dm_control.utils.rewards import tolerance
+from mujoco.batch import Batch
+
+_XZ, _ZZ = 2, 8  # entries of a row-major rotation matrix
+_FIRST_POLE = 2  # body 0 is the world, body 1 the cart
+
+
+class Cartpole:
+    """Reads cart position, pole orientations and controls."""
+
+    reward_stage = mujoco.mjtStage.mjSTAGE_POS
+    observation_stage = mujoco.mjtStage.mjSTAGE_POS
+
+    def __init__(self, batch: Batch, model: mujoco.MjModel):
+        self._qpos = batch.bind("qpos")
+        self._qvel = batch.bind("qvel")
+        self._ctrl = batch.bind("ctrl")
+        self._xmat = batch.bind("xmat")
+
+    def observe(self) -> np.ndarray:
+        poles = self._xmat[:, _FIRST_POLE:, [_ZZ, _XZ]].reshape(len(self._qpos), -1)
+        return np.concatenate([self._qpos[:, :1], poles, self._qvel], axis=1)
+
+    def reward(self, goal: str) -> np.ndarray:
+        return self._sparse() if goal.endswith("sparse") else self._smooth()
+
+    def _sparse(self) -> np.ndarray:
+        cart = tolerance(self._qpos[:, 0], (-0.25, 0.25))
+        return cart * tolerance(self._cosines(), (0.995, 1)).prod(axis=1)
+
+    def _smooth(self) -> np.ndarray:
+        upright = (self._cosines() + 1) / 2
+        centred = (1 + tolerance(self._qpos[:, 0], margin=2)) / 2
+        control = tolerance(self._ctrl[:, 0], margin=1, value_at_margin=0, sigmoid="quadratic")
+        velocity = tolerance(self._qvel[:, 1:], margin=5).min(axis=1)
+        return upright.mean(axis=1) * ((4 + control) / 5) * ((1 + velocity) / 2) * centred
+
+    def _cosines(self) -> np.ndarray:
+        return self._xmat[:, _FIRST_POLE:, _ZZ]

@@ -1,0 +1,63 @@
+"""Walker: a planar biped that stands, walks, runs and flips."""
+
+import mujoco
+import numpy as np
+from dm_control.utils.rewards import tolerance
+from mujoco.batch import Batch
+
+_XX, _XZ, _ZZ = 0, 2, 8  # entries of a row-major rotation matrix
+_HEIGHT = 1.2  # metres from which the torso counts as standing
+_SPEED = {"walk": 1, "run": 8}  # metres per second at which moving is rewarded fully
+_FLIP = 5  # angular momentum about y at which flipping is rewarded fully
+
+
+class Walker:
+    """Reads orientations, torso height, velocities and the momentum of the whole body."""
+
+    reward_stage = mujoco.mjtStage.mjSTAGE_VEL
+    observation_stage = mujoco.mjtStage.mjSTAGE_POS
+
+    def __init__(self, batch: Batch, model: mujoco.MjModel):
+        self._qvel = batch.bind("qvel")
+        self._xmat = batch.bind("xmat")
+        self._xpos = batch.bind("xpos")
+        self._sensordata = batch.bind("sensordata")
+        # Computed because the model has a velocity sensor of the same subtree.
+        self._momentum = batch.bind("subtree_angmom")
+        self._torso = model.body("torso").id
+        [self._speed] = model.sensor("torso_subtreelinvel").adr
+
+    def observe(self) -> np.ndarray:
+        orientations = self._xmat[:, 1:, [_XX, _XZ]].reshape(len(self._qvel), -1)
+        height = self._xpos[:, self._torso, 2:]
+        return np.concatenate([orientations, height, self._qvel], axis=1)
+
+    def reward(self, goal: str) -> np.ndarray:
+        if goal == "stand":
+            return self._standing()
+        move = self._flipping() if goal == "flip" else self._moving(_SPEED[goal])
+        return self._standing() * (5 * move + 1) / 6
+
+    def _standing(self) -> np.ndarray:
+        height = self._xpos[:, self._torso, 2]
+        standing = tolerance(height, bounds=(_HEIGHT, float("inf")), margin=_HEIGHT / 2)
+        upright = (1 + self._xmat[:, self._torso, _ZZ]) / 2
+        return (3 * standing + upright) / 4
+
+    def _moving(self, speed: float) -> np.ndarray:
+        return tolerance(
+            self._sensordata[:, self._speed],
+            bounds=(speed, float("inf")),
+            margin=speed / 2,
+            value_at_margin=0.5,
+            sigmoid="linear",
+        )
+
+    def _flipping(self) -> np.ndarray:
+        return tolerance(
+            self._momentum[:, self._torso, 1],
+            bounds=(_FLIP, float("inf")),
+            margin=_FLIP,
+            value_at_margin=0,
+            sigmoid="linear",
+        )

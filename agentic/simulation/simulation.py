@@ -1,0 +1,129 @@
+"""What every simulation is: rows that are reset by seed and stepped together.
+
+    sim = make_simulation("walker_run", num=4)
+    observations = sim.reset(rows=np.arange(4), seeds=[(7, row) for row in range(4)])
+    observations, rewards, done = sim.step(actions)
+
+Legend: N rows, O observation size, A action size, P physics size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from agentic.errors import AgenticError
+from agentic.simulation.tasks import Task
+from agentic.simulation.video import Renderer
+
+
+class Simulation(ABC):
+    """`num` independent episodes of one task, one per row."""
+
+    def __init__(self, task: Task, num: int):
+        self.task = task
+        self.num = num
+        # A row may step only between its reset and its time limit.
+        self._running = np.zeros(num, dtype=bool)
+        self._steps = np.zeros(num, dtype=np.int64)
+        self._renderers: dict[tuple[int, int, int], Renderer] = {}
+
+    def reset(self, rows: np.ndarray, seeds: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """Start a new episode in each of `rows` and leave the other rows as they are.
+
+        Args:
+          rows: [n] indices, each row at most once.
+          seeds: n tuples of non-negative integers. The initial state of a row depends on its
+            seed alone: the task's own draw from a generator that the seed determines.
+
+        Returns:
+          The first observations of these rows, [n, O] float32.
+
+        Raises:
+          AgenticError: a row out of range or named twice, or as many seeds as rows are missing.
+        """
+        rows = np.asarray(rows, dtype=np.int64).reshape(-1)
+        outside = rows[(rows < 0) | (rows >= self.num)]
+        if outside.size:
+            raise AgenticError(f"row {outside[0]} is not in this simulation: 0 to {self.num - 1}")
+        if np.unique(rows).size != rows.size:
+            raise AgenticError(f"rows {rows.tolist()} name a row twice: name each row once")
+        if len(seeds) != rows.size:
+            raise AgenticError(
+                f"{len(seeds)} seeds for {rows.size} rows: give one tuple of integers per row"
+            )
+        observations = np.empty((rows.size, self.task.observation_size), dtype=np.float32)
+        for index, (row, seed) in enumerate(zip(rows.tolist(), seeds, strict=True)):
+            observations[index] = self._reset_row(row, tuple(seed))
+        self._running[rows] = True
+        self._steps[rows] = 0
+        return observations
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Advance every row by one control step.
+
+        Args:
+          actions: [num, A]; clipped to [-1, 1], then scaled to the range of the actuators.
+
+        Returns:
+          observations [num, O] float32, rewards [num] float64, and done [num] bool, true at the
+          time limit. Episodes end in no other way: done is a truncation.
+
+        Raises:
+          AgenticError: actions of another shape or not finite; a row that has not been reset, or
+            not since it was done; a simulation that diverged.
+        """
+        actions = np.asarray(actions)
+        expected = (self.num, self.task.action_size)
+        if actions.shape != expected:
+            raise AgenticError(f"actions have shape {actions.shape}: {self.task.name} needs "
+                               f"{expected}, one action per row")  # fmt: skip
+        if not np.isfinite(actions).all():
+            raise AgenticError("actions hold a value that is not finite: every action must be")
+        if not self._running.all():
+            waiting = np.flatnonzero(~self._running).tolist()
+            raise AgenticError(f"rows {waiting} are not in an episode: reset them before stepping")
+        observations, rewards = self._step_rows(actions)
+        self._steps += 1
+        done = self._steps >= self.task.episode_length
+        self._running &= ~done
+        return observations, rewards, done
+
+    def render(self, row: int, height: int = 240, width: int = 320) -> np.ndarray:
+        """Return a picture of `row`, uint8 [height, width, 3].
+
+        Raises:
+          AgenticError: this machine can draw neither through EGL nor through OSMesa.
+        """
+        model, data = self._scene(row)
+        # Rows may differ in their model; an OpenGL context holds the meshes of one.
+        key = (id(model), height, width)
+        if key not in self._renderers:
+            # A quadruped is best seen from the side, every other domain from its first camera.
+            camera = 2 if self.task.domain == "quadruped" else 0
+            self._renderers[key] = Renderer(model, height, width, camera)
+        return self._renderers[key](data)
+
+    def close(self) -> None:
+        """Free what `render` holds; the simulation itself may go on."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    @property
+    @abstractmethod
+    def physics(self) -> np.ndarray:
+        """The current states, [num, P] float64: positions, velocities, activations (a copy)."""
+
+    @abstractmethod
+    def _reset_row(self, row: int, seed: tuple[int, ...]) -> np.ndarray:
+        """Start an episode in `row` and return its observation [O]."""
+
+    @abstractmethod
+    def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Step every row and return observations [num, O] and rewards [num]."""
+
+    @abstractmethod
+    def _scene(self, row: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """Return the model of `row` and a copy of its data with up-to-date positions."""

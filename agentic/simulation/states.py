@@ -1,0 +1,132 @@
+"""Rewards and observations of stored states: what relabelling a data set needs."""
+
+import functools
+import threading
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from agentic.errors import AgenticError
+from agentic.simulation import environment
+from agentic.simulation.domains import make_domain
+from agentic.simulation.tasks import Task, get_task
+
+# States that are forwarded together: enough to feed every thread, little enough to stay in cache.
+CHUNK = 1024
+
+
+def rewards(task: str, physics: np.ndarray, actions: np.ndarray | None = None) -> np.ndarray:
+    """Return the reward of `task` in each stored state.
+
+    Args:
+      task: a task name, for example "walker_run".
+      physics: [N, P] states in dm_control's layout: positions, velocities, activations.
+      actions: [N, A], the action that led to each state; it is written to the controls first, so
+        that the result is the environment's reward. None leaves the controls at zero, as
+        ExoRL's relabelling does; rewards that read the control then differ from the environment.
+
+    Returns:
+      [N] float64.
+
+    Raises:
+      AgenticError: unknown task, wrong shape, or a state or action that is not finite.
+    """
+    spec = get_task(task)
+    physics = _checked("physics", physics, spec, spec.physics_size)
+    if actions is not None:
+        actions = _checked("actions", actions, spec, spec.action_size)
+        if len(actions) != len(physics):
+            raise AgenticError(
+                f"{len(actions)} actions for {len(physics)} states: give one action per state"
+            )
+    states = _stored_states(task)
+    result = np.empty(len(physics))
+    with states.lock:
+        stage = states.domain.reward_stage
+        for part in states.forward(physics, actions, stage):
+            result[part] = states.domain.reward(spec.goal)[: part.stop - part.start]
+    return result
+
+
+def observations(task: str, physics: np.ndarray) -> np.ndarray:
+    """Return the observation of each stored state as an episode that starts there would show it.
+
+    Force and acceleration sensors (quadruped) are computed without actuation, as in dm_control
+    after a reset; within an episode they show the last substep instead, which a state does not
+    record.
+
+    Args:
+      task: a task name, for example "walker_run".
+      physics: [N, P] states in dm_control's layout: positions, velocities, activations.
+
+    Returns:
+      [N, O] float32.
+
+    Raises:
+      AgenticError: unknown task, wrong shape, a state that is not finite, or quadruped_escape,
+        whose observation needs the terrain of the episode.
+    """
+    spec = get_task(task)
+    if task == "quadruped_escape":
+        raise AgenticError(
+            "quadruped_escape observes its terrain, which stored states do not hold: "
+            "use the stored observations"
+        )
+    physics = _checked("physics", physics, spec, spec.physics_size)
+    states = _stored_states(task)
+    result = np.empty((len(physics), spec.observation_size), dtype=np.float32)
+    with states.lock:
+        stage = states.domain.observation_stage
+        for part in states.forward(physics, None, stage):
+            result[part] = states.domain.observe()[: part.stop - part.start]
+    return result
+
+
+def _checked(what: str, values: np.ndarray, task: Task, size: int) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 2 or values.shape[1] != size:
+        raise AgenticError(
+            f"{what} have shape {values.shape}: {task.name} needs [number of states, {size}]"
+        )
+    if not np.isfinite(values).all():
+        raise AgenticError(f"{what} hold a value that is not finite: every value must be")
+    return values
+
+
+class _StoredStates:
+    """A batch of `CHUNK` states of one task that is filled, forwarded and read again and again."""
+
+    def __init__(self, task: Task):
+        self.lock = threading.Lock()  # a batch serves one Python thread at a time
+        self._model = environment.load(task).physics.model.ptr
+        # As dm_control's reset_context does: a stored state comes with no meaningful actuation.
+        self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
+        self._batch = Batch(self._model, nsim=CHUNK)
+        self.domain = make_domain(task.domain, self._batch, self._model)
+
+    def forward(
+        self, physics: np.ndarray, actions: np.ndarray | None, stage: mujoco.mjtStage
+    ) -> Iterator[slice]:
+        """Compute chunk after chunk up to `stage`; yield which states the first rows now hold."""
+        batch, model = self._batch, self._model
+        cuts = np.cumsum([model.nq, model.nv])
+        for start in range(0, len(physics), CHUNK):
+            part = slice(start, min(start + CHUNK, len(physics)))
+            rows = np.arange(part.stop - part.start)
+            # Every state starts from a reset, so that none depends on those before it.
+            batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
+            for name, values in zip(
+                ("qpos", "qvel", "act"), np.split(physics[part], cuts, axis=1), strict=True
+            ):
+                batch.bind(name)[rows] = values
+            if actions is not None:
+                batch.bind("ctrl")[rows] = environment.to_control(model, actions[part])
+            batch.forward(rows, stage=stage)
+            yield part
+
+
+@functools.lru_cache(maxsize=4)
+def _stored_states(task: str) -> _StoredStates:
+    return _StoredStates(get_task(task))

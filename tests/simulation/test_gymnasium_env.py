@@ -1,0 +1,70 @@
+"""Laws: gymnasium's own checker passes; a seed repeats an episode; the time limit truncates."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from agentic.errors import AgenticError
+from agentic.simulation import make_simulation, register
+from agentic.simulation.tasks import task_names
+
+register()
+
+UNBOUNDED = "ignore:.*A Box observation space (minimum|maximum) value is"
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)  # velocities have no bounds
+@pytest.mark.parametrize("name", ["cartpole_swingup", "walker_run", "point_mass_hard"])
+def test_gymnasium_checker_passes(name):
+    # Pictures have their own tests: they depend on the machine's drivers.
+    check_env(gymnasium.make(f"agentic/{name}-v0").unwrapped, skip_render_check=True)
+
+
+def test_every_task_is_registered_once():
+    register()
+    assert {f"agentic/{name}-v0" for name in task_names()} == {
+        name for name in gymnasium.registry if name.startswith("agentic/")
+    }
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
+def test_seed_repeats_an_episode_and_goes_on_to_another():
+    env, other = (gymnasium.make("agentic/cartpole_balance-v0") for _ in range(2))
+    first, second = env.reset(seed=4)[0], env.reset()[0]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(other.reset(seed=4)[0], first)
+    np.testing.assert_array_equal(other.reset()[0], second)
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
+def test_time_limit_truncates_and_never_terminates():
+    env = gymnasium.make("agentic/cartpole_balance-v0")
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(1000)]
+    assert ends == [(False, False)] * 999 + [(False, True)]
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
+def test_vector_environment_is_the_simulation():
+    envs = gymnasium.make_vec("agentic/point_mass_easy-v0", num_envs=2)
+    observations, _ = envs.reset(seed=[7, 8])
+    assert observations.shape == (2, 4) and not np.array_equal(*observations)
+    simulation = make_simulation("point_mass_easy", 1)
+    seed = int(gymnasium.utils.seeding.np_random(8)[0].integers(2**63))
+    simulation.reset([0], [(seed,)])
+    actions = np.array([[1, 0], [0.5, -1]], np.float32)
+    observed, rewards, *_ = envs.step(actions)
+    expected, reward, _ = simulation.step(actions[1:])
+    np.testing.assert_array_equal(observed[1:], expected)
+    assert rewards[1] == reward[0]
+    envs.close()
+
+
+def test_mistakes_are_met_with_a_sentence():
+    from agentic.simulation.gymnasium_env import TaskEnv
+
+    with pytest.raises(AgenticError, match="render_mode is 'human'"):
+        TaskEnv("walker_run", render_mode="human")
+    with pytest.raises(AgenticError, match="options"):
+        TaskEnv("walker_run").reset(options={"pose": 1})

@@ -1,0 +1,51 @@
+"""Laws: a picture shows its row, or one sentence says what to install; videos hold every frame."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agentic.errors import AgenticError
+from agentic.simulation import make_simulation, video, write_video
+
+
+def test_picture_shows_its_row_or_says_what_to_install():
+    simulation = make_simulation("walker_run", 2)
+    simulation.reset([0, 1], [(0,), (1,)])
+    before = simulation.physics
+    try:
+        pictures = [simulation.render(row, height=48, width=64) for row in (0, 1, 0)]
+    except AgenticError as error:
+        assert "install an EGL driver" in str(error)
+        return
+    assert pictures[0].shape == (48, 64, 3) and pictures[0].dtype == np.uint8
+    np.testing.assert_array_equal(pictures[0], pictures[2])
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 50
+    np.testing.assert_array_equal(simulation.physics, before)
+    simulation.close()
+
+
+def test_a_machine_without_drivers_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(video, "_BACKENDS", ("nowhere", "neither"))
+    simulation = make_simulation("cartpole_balance", 1)
+    simulation.reset([0], [(0,)])
+    with pytest.raises(AgenticError, match=r"nowhere: .*neither: .*install an EGL driver"):
+        simulation.render(0)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_video_holds_every_frame(tmp_path, suffix):
+    frames = [np.full((8, 12, 3), 60 * index, np.uint8) for index in range(4)]
+    path = tmp_path / f"video{suffix}"
+    write_video(path, frames, fps=25)
+    with Image.open(path) as image:
+        assert (image.n_frames, image.size) == (4, (12, 8))
+
+
+def test_mistakes_are_met_with_a_sentence(tmp_path):
+    frame = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(AgenticError, match=r"end with .gif or .webp"):
+        write_video(tmp_path / "video.mp4", [frame], fps=25)
+    with pytest.raises(AgenticError, match="at least one"):
+        write_video(tmp_path / "video.gif", [], fps=25)
+    with pytest.raises(AgenticError, match="fps is 0"):
+        write_video(tmp_path / "video.gif", [frame], fps=0)
