@@ -1,0 +1,33 @@
+"""Trajectories from disk: ExoRL episodes (npz), the store (HDF5), labels, and the sampler.
+
+    load_dataset   a directory of episodes or a store -> Dataset
+    Dataset        N labelled trajectories, in memory or memory-mapped
+    convert        a directory of episodes -> a store
+    describe       what a directory or a store holds
+    ChainSampler   batches of hindsight chains, a pure function of (seed, step)
+
+Names are imported on first use, so that `import agentic.dataset` reads neither h5py nor mujoco.
+"""
+
+import importlib
+
+_HOMES = {
+    "ChainSampler": "agentic.dataset.sampler",
+    "SamplerConfig": "agentic.dataset.sampler",
+    "Dataset": "agentic.dataset.dataset",
+    "convert": "agentic.dataset.store",
+    "describe": "agentic.dataset.info",
+    "load_dataset": "agentic.dataset.load",
+    "sample_directory": "agentic.dataset.load",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

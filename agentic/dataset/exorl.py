@@ -1,0 +1,222 @@
+"""Episodes in ExoRL's npz format: listed, read with the right alignment, written.
+
+A file holds T + 1 rows; row 0 is the reset, and its action is a dummy:
+
+    row            0      1      2     ...    T
+    observation   o_0    o_1    o_2    ...   o_T       s_t = o_t        rows 0 to T - 1
+    action         -     a_0    a_1    ...  a_T-1      a_t              rows 1 to T
+    physics       p_0    p_1    p_2    ...   p_T       all rows
+
+The stored reward belongs to the task the data was collected with and is never read; labels come
+from physics (`agentic.dataset.relabel`). Format: Yarats et al. 2022, arXiv 2201.13425.
+"""
+
+import io
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from agentic.errors import AgenticError
+from agentic.files import written_whole
+from agentic.simulation.tasks import get_task
+from agentic.trajectory import Trajectory
+
+DTYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64}
+NAME = re.compile(r"(?P<prefix>.+)_(?P<index>\d+)_(?P<length>\d+)")
+# An ExoRL array has well under a megabyte; a member that unpacks to more than this is no episode.
+LARGEST_MEMBER = 256 * 2**20
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError,
+)  # fmt: skip
+
+
+class Episode(NamedTuple):
+    """One episode without rewards: observations [T, O], actions [T, A], physics [T + 1, P]."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    physics: np.ndarray
+
+    def labelled(self, rewards: np.ndarray) -> Trajectory:
+        """Return the trajectory with these rewards [T]."""
+        return Trajectory(self.observations, self.actions, rewards, self.physics)
+
+
+def list_episodes(directory: str | Path) -> list[Path]:
+    """Return the npz files of `directory`, or else of its `buffer/`, in the order of their index.
+
+    Names are `episode_{index}_{length}.npz` or `{timestamp}_{index}_{length}.npz`, with or without
+    leading zeros; equal indices are ordered by what stands before them.
+    """
+    directory = Path(directory)
+    if not directory.exists():
+        raise AgenticError(
+            f"{directory} does not exist; give a directory of ExoRL npz episodes or an .h5 store."
+        )
+    if not directory.is_dir():
+        raise AgenticError(
+            f"{directory} is a file; give a directory of ExoRL npz episodes or an .h5 store."
+        )
+    for folder in (directory, directory / "buffer"):
+        found = [p for p in folder.glob("*.npz") if p.is_file() and not p.name.startswith(".")]
+        if found:
+            return sorted(found, key=_place)
+    raise AgenticError(f"{directory} holds no .npz episodes, nor does {directory / 'buffer'}.")
+
+
+def _place(path: Path) -> tuple[int, str]:
+    match = NAME.fullmatch(path.stem)
+    if match is None:
+        raise AgenticError(
+            f"{path} is not named like an episode; "
+            "the rule is episode_INDEX_LENGTH.npz or TIMESTAMP_INDEX_LENGTH.npz."
+        )
+    return int(match["index"]), match["prefix"]
+
+
+def episode_length(path: str | Path) -> int:
+    """Return the number of steps T in a file, from the header of its actions alone."""
+    shape = episode_shapes(path, ["action"])["action"]
+    return max(shape[0] - 1, 0) if shape else 0
+
+
+def episode_shapes(
+    path: str | Path, keys: Iterable[str] = tuple(DTYPES)
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays `keys` as stored, T + 1 rows each, from their headers."""
+    shapes = {}
+    with _archive(path) as archive:
+        for key in keys:
+            with archive.open(_member(archive, key, path)) as member:
+                shapes[key], _ = _read_header(member)
+    return shapes
+
+
+def read_episode(path: str | Path, task: str) -> Episode:
+    """Return the episode in `path`, aligned and checked against the widths that `task` has.
+
+    Every defect of the file is an AgenticError that names it; pickled objects are never loaded.
+    """
+    path = Path(path)
+    with _archive(path) as archive:
+        rows = {key: _read_array(archive, key, path) for key in DTYPES}
+    expected = get_task(task)
+    sizes = {
+        "observation": expected.observation_size,
+        "action": expected.action_size,
+        "physics": expected.physics_size,
+    }
+    for key, array in rows.items():
+        if array.ndim != 2:
+            raise AgenticError(f"{path} has {key} of shape {array.shape}; it needs two axes.")
+    for key, array in rows.items():
+        if array.shape[1] != sizes[key]:
+            raise AgenticError(
+                f"{path} has {key} of width {array.shape[1]}, "
+                f"but {task} has width {sizes[key]} in the installed simulator."
+            )
+        if len(array) != len(rows["action"]):
+            raise AgenticError(
+                f"{path} has {len(array)} rows of {key} and {len(rows['action'])} of action; "
+                "all arrays need the same number."
+            )
+    episode = Episode(rows["observation"][:-1], rows["action"][1:], rows["physics"])
+    # The rules of a legal trajectory are written once; zeros stand in for the labels to come.
+    episode.labelled(np.zeros(len(episode.actions), np.float32)).check(str(path))
+    return episode
+
+
+def write_episode(
+    path: str | Path,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    rewards: np.ndarray,
+    physics: np.ndarray,
+) -> None:
+    """Write one episode of T + 1 rows, whole or not at all; equal arrays give equal bytes.
+
+    Args:
+        path: such as `buffer/episode_000000_1000.npz`.
+        observations: [T + 1, O], row 0 after the reset.
+        actions: [T + 1, A] in [-1, 1], row 0 a dummy of zeros.
+        rewards: [T + 1] or [T + 1, 1], row 0 zero.
+        physics: [T + 1, P].
+    """
+    rows = len(actions)
+    with written_whole(Path(path)) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            observation=np.asarray(observations, np.float32),
+            action=np.asarray(actions, np.float32),
+            reward=np.asarray(rewards, np.float32).reshape(rows, 1),
+            discount=np.ones((rows, 1), np.float32),
+            physics=np.asarray(physics, np.float64),
+        )
+
+
+@contextmanager
+def _archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
+    """Open an npz; whatever breaks while it is read becomes one sentence that names the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except AgenticError:
+        raise
+    except _BROKEN as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise AgenticError(
+            f"{path} cannot be read as an npz episode ({reason or error or 'it ends too early'}); "
+            "it is truncated or damaged, so fetch or write it again."
+        ) from error
+
+
+def _member(archive: zipfile.ZipFile, key: str, path: str | Path) -> zipfile.ZipInfo:
+    names = archive.namelist()
+    if f"{key}.npy" not in names:
+        found = ", ".join(sorted(name.removesuffix(".npy") for name in names)) or "nothing"
+        why = "; rewards are computed from it" if key == "physics" else ""
+        raise AgenticError(f"{path} has no array {key!r}{why}; it holds {found}.")
+    return archive.getinfo(f"{key}.npy")
+
+
+def _read_header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
+    member = _member(archive, key, path)
+    if member.file_size > LARGEST_MEMBER:
+        raise AgenticError(
+            f"{path} has {key} of {member.file_size} bytes unpacked; "
+            f"an episode's array has at most {LARGEST_MEMBER}."
+        )
+    file = io.BytesIO(archive.read(member))
+    shape, dtype = _read_header(file)
+    if dtype.hasobject:
+        raise AgenticError(
+            f"{path} holds pickled objects in {key!r}; they could run code and were refused."
+        )
+    if dtype != DTYPES[key]:
+        raise AgenticError(f"{path} has {key} of type {dtype}; it needs {np.dtype(DTYPES[key])}.")
+    # The header's word is checked before numpy allocates by it.
+    if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+        raise AgenticError(
+            f"{path} has {key} of shape {shape} in its header and {member.file_size} bytes; "
+            "they do not fit, so the file is damaged."
+        )
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
