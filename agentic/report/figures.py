@@ -1,0 +1,182 @@
+"""The three pictures of a report: learning curve, returns by episode, data beside achieved."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from agentic.report.folder import Run
+from agentic.report.results import MEMORIES, METHODS, Row, variants_of
+from agentic.report.theme import MARKERS, TICK, Theme, canvas, legend, words
+
+# More lines than this in one panel cannot be told apart: each method gets a panel of its own.
+MOST_LINES = 6
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG, the same bytes for the same figure."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor=figure.get_facecolor(), metadata={})
+    return buffer.getvalue()
+
+
+def learning_curve(runs: Sequence[Run], theme: Theme) -> Figure | None:
+    """Draw the loss against the training step, one line a run; None where no run has metrics."""
+    runs = [run for run in runs if run.metrics]
+    if not runs:
+        return None
+    figure, (axes,) = canvas(theme)
+    groups: dict[tuple[str, str], str] = {}
+    smallest, largest = np.inf, 0.0
+    for run, variant in zip(runs, variants_of(runs), strict=True):
+        first = (run.method, variant) not in groups
+        colour = groups.setdefault(
+            (run.method, variant), theme.series[len(groups) % len(theme.series)]
+        )
+        # A resumed run repeats the steps since its checkpoint; its later lines led on.
+        losses = {line["step"]: line["loss"] for line in run.metrics}
+        steps = np.array(sorted(losses))
+        loss = np.array([losses[step] for step in steps.tolist()], dtype=float)
+        loss[~np.isfinite(loss)] = np.nan
+        smooth = _running_mean(loss)
+        name = METHODS.get(run.method, run.method) + (f" ({variant})" if variant else "")
+        axes.plot(steps, loss, color=colour, alpha=0.25, linewidth=1)
+        axes.plot(steps, smooth, color=colour, linewidth=2, label=name if first else "_more")
+        if np.isfinite(smooth).any():
+            smallest = min(smallest, np.nanmin(smooth))
+            largest = max(largest, np.nanmax(smooth))
+    if smallest > 0 and largest > 8 * smallest:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    words(
+        figure,
+        theme,
+        "Loss in training",
+        "training step (updates of the weights)",
+        "loss on the training batch",
+    )
+    if len(groups) > 1:
+        legend(figure, theme, axes.get_legend_handles_labels()[0], 1 if len(groups) > 4 else 2)
+    return figure
+
+
+def episodes(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -> Figure | None:
+    """Draw the mean return at each episode of a context with its intervals; None without rows."""
+    if not rows:
+        return None
+    names = list(dict.fromkeys(row.name for row in rows))
+    panels = [rows]
+    if len(rows) > MOST_LINES and len(names) > 1:
+        panels = [[row for row in rows if row.name == name] for name in names]
+    columns = 1 if len(panels) == 1 else 2
+    grid_rows = -(-len(panels) // columns)
+    figure, axes = canvas(theme, grid_rows, columns, height=2.8 if columns == 1 else 1.9)
+    for empty in range(len(panels), len(axes)):
+        axes[empty].remove()
+        axes[empty - columns].tick_params(labelbottom=True)
+    one_memory = len({row.memory for row in rows}) == 1
+    handles = []
+    for place, (one, members) in enumerate(zip(axes, panels, strict=False)):
+        for line, row in enumerate(members):
+            # In panels a colour means a memory; in one panel it means the line.
+            index = _memory_place(row) if len(panels) > 1 else line
+            label = row.name if one_memory else row.memory_words
+            if len(panels) == 1 and len(names) > 1 and not one_memory:
+                label = f"{row.name}, {row.memory_words}"
+            shift = 0.07 * (line - (len(members) - 1) / 2)
+            handles.append(_line_with_intervals(one, row, index, shift, label, theme))
+        if len(panels) > 1:
+            one.set_title(names[place], color=theme.ink, fontsize=TICK)
+        if len(data_returns):
+            lines = ((np.mean, "--", "mean of the data"), (np.max, ":", "best of the data"))
+            for reduce, style, label in lines:
+                level = float(reduce(data_returns))
+                handles.append(
+                    one.axhline(level, color=theme.quiet, linestyle=style, lw=2, label=label)
+                )
+    last = max(row.episodes for row in rows)
+    axes[0].set_xlim(0.6, last + 0.4)
+    axes[0].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes[0].set_ylim(bottom=min(0.0, *(float(row.returns.min()) for row in rows)))
+    words(
+        figure,
+        theme,
+        "Return by episode within one context",
+        "episode within the context",
+        "mean return, 95 % interval",
+    )
+    legend(figure, theme, handles, 1 if max(len(h.get_label()) for h in handles) > 24 else 2)
+    return figure
+
+
+def returns(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -> Figure | None:
+    """Draw how returns are distributed: the data above, each method with its context kept below."""
+    panels = [(row.name, row.returns) for row in rows if row.memory == "kept"]
+    panels = panels or [(f"{row.name}, {row.memory_words}", row.returns) for row in rows]
+    if len(data_returns):
+        panels.insert(0, ("the data", np.asarray(data_returns, dtype=float)))
+    if not panels:
+        return None
+    low = min(0.0, *(float(values.min()) for _, values in panels))
+    high = max(float(values.max()) for _, values in panels)
+    bins = np.linspace(low, high if high > low else low + 1, 26)
+    figure, axes = canvas(theme, len(panels), height=1.25)
+    for place, (one, (name, values)) in enumerate(zip(axes, panels, strict=True)):
+        is_data = len(data_returns) and place == 0
+        series = theme.series[(place - bool(len(data_returns))) % len(theme.series)]
+        colour = theme.quiet if is_data else series
+        one.hist(values, bins, weights=np.full(len(values), 100 / len(values)), color=colour)
+        one.axvline(values.mean(), color=theme.ink, linewidth=1.6, linestyle="--")
+        one.set_title(
+            f"{name}: {len(values)} episodes, mean {values.mean():.0f}, best {values.max():.0f}",
+            loc="left",
+            color=theme.ink,
+            fontsize=TICK,
+        )
+        one.yaxis.set_major_locator(MaxNLocator(3))
+    title = "Returns of the data and returns achieved" if rows else "Returns of the data"
+    words(figure, theme, title, "return of one episode (dashed: mean)", "% of episodes")
+    return figure
+
+
+def _line_with_intervals(axes, row: Row, index: int, shift: float, label: str, theme: Theme):
+    curve = row.curve
+    colour = theme.series[index % len(theme.series)]
+    return axes.errorbar(
+        np.arange(1, row.episodes + 1) + shift,
+        curve.mean,
+        yerr=np.maximum(0, [curve.mean - curve.low, curve.high - curve.mean]),
+        color=colour,
+        marker=MARKERS[index % len(MARKERS)],
+        markersize=6,
+        linewidth=2,
+        elinewidth=1.5,
+        capsize=3,
+        label=label,
+    )
+
+
+def _memory_place(row: Row) -> int:
+    memories = list(MEMORIES)
+    return memories.index(row.memory) if row.memory in memories else len(memories)
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """Average each value with its neighbours, a thirtieth of the whole; gaps stay gaps."""
+    width = max(1, len(values) // 30)
+    known = np.isfinite(values)
+    kernel = np.ones(width)
+    # "same" of a kernel longer than the values would return the kernel's length; it never is.
+    total = np.convolve(np.where(known, values, 0.0), kernel, mode="same")
+    count = np.convolve(known.astype(float), kernel, mode="same")
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=known)

@@ -1,0 +1,210 @@
+"""From the lines of run folders to rows of the protocol table: one row per method and memory.
+
+Training runs that differ in nothing but their seed share a row. Runs that differ in their data
+or settings never do: each gets a row that names the settings in which it differs.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from agentic.protocol import (
+    Curve,
+    Summary,
+    episode_curve,
+    episode_curve_runs,
+    summarise,
+    summarise_runs,
+)
+from agentic.report.folder import Run
+
+METHODS = {
+    "at": "Agentic Transformer",
+    "dt": "Decision Transformer",
+    "bc": "behaviour cloning",
+    "bc10": "behaviour cloning, best 10 %",
+    "random": "random policy",
+}
+MEMORIES = {
+    "kept": "context kept",
+    "cleared": "context emptied before each episode",
+    "index": "only the episode index kept",
+    "random": "context of random data episodes",
+}
+# What makes two runs of one method the same experiment, whatever their seeds and folders.
+SETTINGS = ("data", "policy", "training", "sampler")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Returns of one method under one kind of memory: a [contexts, episodes] table a training run.
+
+    `variant` names the settings in which its runs differ from other runs of the same method.
+    """
+
+    task: str
+    method: str
+    variant: str
+    memory: str
+    tables: tuple[np.ndarray, ...]
+
+    @property
+    def episodes(self) -> int:
+        return self.tables[0].shape[1]
+
+    @property
+    def contexts(self) -> int:
+        return sum(len(table) for table in self.tables)
+
+    @property
+    def over_runs(self) -> bool:
+        """Whether intervals are over training runs; with one run they are over its contexts."""
+        return len(self.tables) > 1
+
+    @property
+    def name(self) -> str:
+        words = METHODS.get(self.method, self.method)
+        return f"{words} ({self.variant})" if self.variant else words
+
+    @property
+    def memory_words(self) -> str:
+        return MEMORIES.get(self.memory, self.memory)
+
+    @property
+    def returns(self) -> np.ndarray:
+        return np.concatenate([table.ravel() for table in self.tables])
+
+    @cached_property
+    def summaries(self) -> dict[str, Summary]:
+        return summarise_runs(self.tables) if self.over_runs else summarise(self.tables[0])
+
+    @cached_property
+    def curve(self) -> Curve:
+        return (episode_curve_runs if self.over_runs else lambda t: episode_curve(t[0]))(
+            self.tables
+        )
+
+
+def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
+    """Return the rows of all runs in the order they appear, and notes on what was left out."""
+    variants = variants_of(runs)
+    groups: dict[tuple, list[np.ndarray]] = {}
+    notes: list[str] = []
+    for run, variant in zip(runs, variants, strict=True):
+        for (task, method, memory), lines in _by_condition(run).items():
+            table = _table(lines, f"{run.path}, {MEMORIES.get(memory, memory)}", notes)
+            # A random policy has no training: its episodes count once, not once a training run.
+            key = (task, method, "" if method == "random" else variant, memory, table.shape[1])
+            if method != "random" or key not in groups:
+                groups.setdefault(key, []).append(table)
+    rows = [Row(*key[:4], tuple(tables)) for key, tables in groups.items()]
+    order = {method: place for place, method in reversed(list(enumerate(r.method for r in rows)))}
+    memories = list(MEMORIES)
+    rows.sort(
+        key=lambda row: (
+            order[row.method],
+            row.variant,
+            memories.index(row.memory) if row.memory in memories else len(memories),
+        )
+    )
+    for task in dict.fromkeys(row.task for row in rows):
+        numbers = sorted({row.episodes for row in rows if row.task == task})
+        if len(numbers) > 1:
+            notes.append(
+                f"{task}: contexts of {', '.join(map(str, numbers))} episodes stand side by side; "
+                "their last and best are not comparable."
+            )
+    return rows, notes
+
+
+def variants_of(runs: Sequence[Run]) -> list[str]:
+    """Return for each run the settings in which it differs from other runs of task and method."""
+    flat = [_settings(run) for run in runs]
+    variants = []
+    for run, own in zip(runs, flat, strict=True):
+        peers = [
+            other
+            for peer, other in zip(runs, flat, strict=True)
+            if (peer.task, peer.method) == (run.task, run.method)
+        ]
+        keys = sorted(
+            {
+                key
+                for peer in peers
+                for key in own.keys() | peer.keys()
+                if own.get(key) != peer.get(key)
+            }
+        )
+        variants.append(", ".join(f"{key.split('.')[-1]} {own.get(key, 'unset')}" for key in keys))
+    return variants
+
+
+def flatten(value: Any, name: str = "") -> dict[str, Any]:
+    """Return nested objects as one level with dotted names: {"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(flatten(inner, f"{name}.{key}" if name else str(key)))
+    return flat
+
+
+def _settings(run: Run) -> dict[str, str]:
+    data = {key: run.config["data"].get(key) for key in ("fingerprint", "control")}
+    parts = {part: run.config.get(part) for part in SETTINGS} | {"data": data}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in flatten(parts).items()
+        if key.split(".")[-1] != "seed"
+    }
+
+
+def _by_condition(run: Run) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for line in run.evaluation:
+        key = (
+            line.get("task", run.task),
+            line.get("method", run.method),
+            line.get("memory") or "kept",
+        )
+        groups.setdefault(key, []).append(line)
+    return groups
+
+
+def _table(lines: list[dict[str, Any]], where: str, notes: list[str]) -> np.ndarray:
+    """Return the [contexts, episodes] returns of the newest checkpoint's whole contexts."""
+    steps = sorted({line.get("step") or 0 for line in lines})
+    if len(steps) > 1:
+        notes.append(f"{where}: checkpoints of steps {steps} were evaluated; the last one counts.")
+    contexts: dict[tuple, dict[int, float]] = {}
+    again = 0
+    for line in lines:
+        if (line.get("step") or 0) != steps[-1]:
+            continue
+        key = (line.get("seed"), line.get("context"))
+        if line["episode"] == 0 and key in contexts:
+            again += 1
+            del contexts[key]
+        contexts.setdefault(key, {})[line["episode"]] = line["return"]
+    if again:
+        notes.append(f"{where}: {again} contexts were evaluated again; the later episodes count.")
+    # An interrupted evaluation leaves short contexts, whose last and best mean something else.
+    lengths = Counter(len(c) for c in contexts.values())
+    length = max(lengths, key=lambda n: (lengths[n], n))
+    whole = [c for c in contexts.values() if sorted(c) == list(range(length))]
+    if not whole:
+        # Episodes that cannot be placed in a context still are returns: each stands alone.
+        whole = [{0: value} for c in contexts.values() for value in c.values()]
+        length = 1
+        notes.append(f"{where}: no context has all its episodes; each episode counts alone.")
+    elif len(whole) < len(contexts):
+        notes.append(
+            f"{where}: {len(contexts) - len(whole)} of {len(contexts)} contexts do not have the "
+            f"episodes 1 to {length} and were left out."
+        )
+    return np.array([[c[e] for e in range(length)] for c in whole])

@@ -1,0 +1,231 @@
+"""Write the page and the pictures of one or several run folders."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from agentic.errors import AgenticError
+from agentic.files import write_bytes
+from agentic.report import figures, html, sentences
+from agentic.report.folder import Run, read_run
+from agentic.report.results import METHODS, Row, flatten, rows_of, variants_of
+from agentic.report.theme import DARK, LIGHT, Theme
+
+Draw = Callable[[Theme], Figure | None]
+PNGs = dict[str, bytes]
+
+
+def save_figures(folder: Path) -> list[Path]:
+    """Write learning_curve.png, episodes.png and returns.png into a run folder; return their paths.
+
+    A picture whose numbers do not exist yet (no metrics, no evaluation) is not written.
+    """
+    run = read_run(folder)
+    rows, _ = rows_of([run])
+    drawings = _drawings([run], [row for row in rows if row.task == run.task])
+    return _save(_rendered(drawings, LIGHT), run.path, "")
+
+
+def write_report(folders: Sequence[Path], out: Path) -> None:
+    """Write one self-contained HTML page about run folders to `out`, and their pictures as PNG.
+
+    Each run's own pictures go into its folder. Of several runs, the page's joint pictures also go
+    beside the page, named after it and the task. Raises AgenticError, one sentence, for a folder
+    that is no run folder, a malformed file, or a place that cannot be written.
+    """
+    out = Path(out)
+    if not folders:
+        raise AgenticError("a report of 0 run folders was asked for; give at least one.")
+    if out.is_dir():
+        raise AgenticError(
+            f"{out} is a folder; the report needs a file, such as {out}/report.html."
+        )
+    unique = {Path(folder).resolve(): Path(folder) for folder in folders}
+    runs = [read_run(folder) for folder in unique.values()]
+    rows, notes = rows_of(runs)
+    notes = [note for run in runs for note in run.notes] + notes + _doubts(runs)
+
+    title = sentences.title(runs)
+    body = [html.heading(title, 1), html.paragraph(sentences.what_was_run(runs), "lead")]
+    tasks = list(dict.fromkeys([run.task for run in runs] + [row.task for row in rows]))
+    for task in tasks:
+        of_task = [run for run in runs if run.task == task]
+        task_rows = [row for row in rows if row.task == task]
+        drawings = _drawings(of_task, task_rows)
+        light, dark = _rendered(drawings, LIGHT), _rendered(drawings, DARK)
+        if len(tasks) > 1:
+            body.append(html.heading(task))
+        body += _results(of_task, task_rows, len(tasks) > 1)
+        body += _pictures(light, dark, task_rows)
+        if len(runs) == 1 and task == runs[0].task:
+            _save(light, runs[0].path, "")
+        elif len(runs) > 1:
+            _save(light, out.parent, f"{out.stem}-{task.replace('/', '-')}-")
+    if len(runs) > 1:
+        for run in runs:
+            save_figures(run.path)
+    body += [html.heading("Runs"), _runs_table(runs)]
+    body += [_configuration(run, is_open=len(runs) == 1) for run in runs]
+    if notes:
+        body += [html.heading("Notes"), html.bullets(notes)]
+    write_bytes(out, html.page(title, body).encode())
+
+
+def _data_returns(runs: Sequence[Run]) -> list[float]:
+    return next((run.data_returns for run in runs if run.data_returns), [])
+
+
+def _drawings(runs: Sequence[Run], rows: Sequence[Row]) -> dict[str, Draw]:
+    data = _data_returns(runs)
+    return {
+        "learning_curve": lambda theme: figures.learning_curve(runs, theme),
+        "episodes": lambda theme: figures.episodes(rows, data, theme),
+        "returns": lambda theme: figures.returns(rows, data, theme),
+    }
+
+
+def _rendered(drawings: dict[str, Draw], theme: Theme) -> PNGs:
+    drawn = {name: draw(theme) for name, draw in drawings.items()}
+    return {name: figures.png(figure) for name, figure in drawn.items() if figure is not None}
+
+
+def _save(pictures: PNGs, place: Path, prefix: str) -> list[Path]:
+    paths = []
+    for name, content in pictures.items():
+        paths.append(place / f"{prefix}{name}.png")
+        write_bytes(paths[-1], content)
+    return paths
+
+
+def _results(runs: Sequence[Run], rows: Sequence[Row], nested: bool) -> list[str]:
+    level = 3 if nested else 2
+    parts = [html.heading("Results", level)]
+    if not rows:
+        parts.append(html.paragraph("No evaluation has been run yet. To make one:", "note"))
+        return parts + [html.code(f"agentic evaluate {run.path}") for run in runs]
+    data = _data_returns(runs)
+    for row in rows:
+        if row.memory == "kept":
+            controls = [
+                r for r in rows if r.memory != "kept" and r.name == row.name and r.episodes > 1
+            ]
+            texts = sentences.achieved(row, data), sentences.improved(row, controls)
+            parts.append(html.paragraph(" ".join(texts)))
+    parts.append(_protocol_table(rows))
+    parts.append(html.paragraph(sentences.about_best(rows), "note"))
+    return parts + [html.paragraph(text) for text in sentences.about_intervals(rows)]
+
+
+def _protocol_table(rows: Sequence[Row]) -> str:
+    header = ["method and memory", "measured on", "first", "last", "mean", "best of n"]
+    header += ["last minus first", "mean, interquartile"]
+    lines = []
+    for row in rows:
+        cells = [(row.name, row.memory_words)]
+        sizes = f"n = {row.episodes}"
+        cells.append((sizes, sentences.sample_words(row)))
+        for name in ("first", "last", "mean", "best", "improvement"):
+            summary = row.summaries[name]
+            cells.append((sentences.number(summary.mean), sentences.interval(summary)))
+        cells.append((sentences.number(row.summaries["mean"].iqm), ""))
+        lines.append(cells)
+    caption = (
+        "Returns: mean over contexts of each protocol, below it the 95 % interval. "
+        "n is the number of episodes in one context."
+    )
+    return html.wide_table(caption, header, lines)
+
+
+def _pictures(light: PNGs, dark: PNGs, rows: Sequence[Row]) -> list[str]:
+    levels = "; ".join(
+        f"{row.name}, {row.memory_words}: {', '.join(sentences.number(m) for m in row.curve.mean)}"
+        for row in rows
+    )
+    captions = {
+        "learning_curve": "Loss on the training batch at each logged step (pale) and its running "
+        "mean. It says how well recorded actions are predicted, not how well the policy acts.",
+        "episodes": "Mean return at each episode of a context, with 95 % intervals. Grey lines: "
+        "mean and best of the data.",
+        "returns": "How the returns of single episodes are spread: recorded data, then each "
+        "method with its context kept.",
+    }
+    alternatives = {
+        "learning_curve": "Line chart of the training loss by training step.",
+        "episodes": f"Line chart of the mean return by episode. {levels}",
+        "returns": "Histograms of returns, one below the other.",
+    }
+    parts = [
+        html.picture(light[name], dark[name], alternatives[name], captions[name]) for name in light
+    ]
+    if "learning_curve" not in light:
+        parts.append(
+            html.paragraph("There is no learning curve: metrics.jsonl is empty or absent.")
+        )
+    return parts
+
+
+def _runs_table(runs: Sequence[Run]) -> str:
+    header = ["folder", "method", "task", "seed", "last step", "last loss", "commit"]
+    lines = []
+    for run in runs:
+        last = run.metrics[-1] if run.metrics else {}
+        loss = f"{last['loss']:.4g}" if last else "none"
+        commit = str(run.config.get("commit") or "unknown")
+        texts = [
+            str(run.path),
+            METHODS.get(run.method, run.method),
+            run.task,
+            str(run.config.get("seed", "unknown")),
+            f"{last['step']:,}" if last else "none",
+            loss,
+            commit[:12],
+        ]
+        lines.append([(text, "") for text in texts])
+    return html.wide_table("One line for each training run.", header, lines)
+
+
+def _configuration(run: Run, is_open: bool) -> str:
+    pairs = [(name, _shown(value)) for name, value in flatten(run.config).items()]
+    return html.details(
+        f"Configuration and versions of {run.path}", html.settings_table(pairs), is_open
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if (
+        isinstance(value, list)
+        and len(value) > 8
+        and all(isinstance(v, int | float) for v in value)
+    ):
+        low, high, mean = min(value), max(value), np.mean(value)
+        return f"{len(value)} values from {low:.4g} to {high:.4g}, mean {mean:.4g}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _doubts(runs: Sequence[Run]) -> list[str]:
+    """Return what a careful reader would object to in this choice of runs."""
+    notes = []
+    for task in dict.fromkeys(run.task for run in runs):
+        members = [run for run in runs if run.task == task]
+        prints = {run.config["data"].get("fingerprint") for run in members}
+        if len(prints) > 1:
+            notes.append(
+                f"{task}: the runs learned from {len(prints)} different data sets; the data's "
+                f"returns shown are those of {members[0].path}."
+            )
+        seen: dict[tuple, Path] = {}
+        for run, variant in zip(members, variants_of(members), strict=True):
+            key = (run.method, variant, run.config.get("seed"))
+            if key in seen and key[-1] is not None:
+                notes.append(
+                    f"{seen[key]} and {run.path} are the same method with the same seed: "
+                    "they are not two independent training runs."
+                )
+            seen[key] = run.path
+    return notes
