@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class AgenticError(ValueError):
+class AgenticError(Exception):
     """A mistake in what the user gave: one sentence with the value, the rule and a way out."""
 
 

@@ -30,11 +30,11 @@ class SamplerConfig:
     """
 
     trajectories: int = 4
-    batch_size: int = 8
+    batch_size: int = 2
     seed: int = 0
-    count: Count = "uniform"
+    count: Count = "fixed"
     top_fraction: float = 1.0
-    best_fraction: float = 1.0
+    best_fraction: float = 0.3
     completion: Completion = "target"
 
     def __post_init__(self):

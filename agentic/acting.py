@@ -1,0 +1,264 @@
+"""Policies that act: one context across episodes, extended step by step through a cache.
+
+    policy.reset()                      empty the context
+    action = policy.act(observation)    before each step
+    policy.observe(reward, done)        after each step, the last included
+
+Observations are [O], or [B, O] for B contexts side by side, whose episodes may end at different
+steps. `agentic.hindsight` makes the labels, as it does for training.
+"""
+
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic import hindsight
+from agentic.errors import AgenticError
+from agentic.policy.config import PolicyConfig
+from agentic.policy.parameters import Parameters, bind
+from agentic.policy.transformer import Cache, Step, empty_cache
+from agentic.trajectory import Chain
+
+
+class Policy(Protocol):
+    """What a rollout needs: act before each step, observe after it, reset for a new context."""
+
+    def reset(self, batch: int | None = None) -> None: ...
+
+    def act(self, observation: np.ndarray) -> np.ndarray: ...
+
+    def observe(
+        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
+    ) -> None: ...
+
+
+@lru_cache(maxsize=8)
+def _compiled(config: PolicyConfig):
+    """Return jitted (extend, act, prefill) of this configuration, parameters first."""
+
+    @partial(jax.jit, donate_argnums=(1, 2))
+    def extend(parameters: Parameters, cache: Cache, latents: jax.Array, step: Step):
+        cache, fresh = bind(config, parameters).extend(cache, step)
+        return cache, jnp.where(step.write[:, None], fresh, latents)
+
+    @jax.jit
+    def act(parameters: Parameters, latents: jax.Array, observations: jax.Array):
+        return bind(config, parameters).act(latents, observations)
+
+    @jax.jit
+    def prefill(parameters: Parameters, chain: Chain):
+        return bind(config, parameters).prefill(chain)
+
+    return extend, act, prefill
+
+
+class _Outcome(NamedTuple):
+    """What the chunk before did, and where it stands in the context (-1: there is none)."""
+
+    actions: np.ndarray
+    rewards: np.ndarray
+    completions: np.ndarray
+    episode: np.ndarray
+    chunk: np.ndarray
+
+    def clear(self, rows: np.ndarray) -> None:
+        self.actions[rows], self.rewards[rows], self.completions[rows] = 0, 0, 0
+        self.episode[rows], self.chunk[rows] = -1, -1
+
+
+class ContextPolicy:
+    """A trained Transformer with its context: at an episode's end the context stays.
+
+    The return-to-go starts at `target_return` in every episode; when `config.trajectories` are in
+    the context, the oldest whole one leaves as the next begins.
+    """
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        parameters: Parameters,
+        target_return: float,
+        completion: hindsight.Completion = "target",
+    ):
+        self.config = config
+        self.parameters = parameters
+        self.target_return = float(target_return)
+        self.completion: hindsight.Completion = completion
+        self._extend, self._act, self._prefill = _compiled(config)
+        self._batch: int | None = None
+
+    def reset(self, batch: int | None = None) -> None:
+        """Empty the context; `batch` contexts side by side, or as many as `act` is shown next."""
+        self._batch = batch
+        if batch is not None:
+            self._allocate(batch)
+
+    def _allocate(self, batch: int) -> None:
+        config, c = self.config, self.config.action_chunk
+        self._batch = batch
+        self._progress = hindsight.begin(np.full(batch, self.target_return))
+        self._step = np.zeros(batch, np.int32)
+        self._episode = np.zeros(batch, np.int32)
+        self._outcome = _Outcome(
+            np.zeros((batch, c, config.action_size), np.float32),
+            np.zeros((batch, c), np.float32),
+            np.zeros((batch, c), np.float32),
+            np.full(batch, -1, np.int32),
+            np.full(batch, -1, np.int32),
+        )
+        self._cache = empty_cache(config, batch)
+        self._latents = jnp.zeros((batch, config.width), jnp.dtype(config.dtype))
+        self._acted: np.ndarray | None = None
+        self._single = False
+
+    @property
+    def episode(self) -> np.ndarray:
+        """How many episodes each context has ended: [B]."""
+        return self._episode
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Return the action for an observation [O] or [B, O]: [A] or [B, A] float32 in [-1, 1]."""
+        observation = np.asarray(observation, np.float32)
+        single = observation.ndim == 1
+        observations = observation[None] if single else observation
+        if self._batch is None:
+            self._allocate(len(observations))
+        self._single = single
+        expected = (self._batch, self.config.observation_size)
+        if observations.shape != expected:
+            raise AgenticError(
+                f"observation has shape {observation.shape}; this policy needs {expected[1]} "
+                f"values for each of its {expected[0]} contexts."
+            )
+        if (self._step >= self.config.episode_length).any():
+            raise AgenticError(
+                f"the episode has gone past {self.config.episode_length} steps, the longest that "
+                "this policy was trained on; pass done=True to observe() at its end."
+            )
+        starts = self._step % self.config.action_chunk == 0
+        if starts.any():
+            self._begin_chunk(observations, starts)
+        actions = self._act(self.parameters, self._latents, observations)
+        self._acted = np.array(actions)
+        return self._acted[0] if single else self._acted
+
+    def _begin_chunk(self, observations: np.ndarray, starts: np.ndarray) -> None:
+        outcome = self._outcome
+        step = Step(
+            returns_to_go=self._progress.return_to_go.astype(np.float32),
+            observations=observations,
+            actions=outcome.actions.copy(),
+            rewards=outcome.rewards.copy(),
+            completions=outcome.completions.copy(),
+            episode=self._episode.copy(),
+            chunk=self._step // self.config.action_chunk,
+            previous_episode=outcome.episode.copy(),
+            previous_chunk=outcome.chunk.copy(),
+            write=starts,
+        )
+        self._cache, self._latents = self._extend(self.parameters, self._cache, self._latents, step)
+        outcome.clear(starts)
+
+    def observe(
+        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
+    ) -> None:
+        """Take in what the last action brought; where `done`, the next episode starts.
+
+        `reward` and `done` are scalars or [B]; `action` replaces the policy's own where another
+        one was executed (exploration noise, say).
+        """
+        if self._acted is None:
+            raise AgenticError("observe() needs an act() before it; call act(observation) first.")
+        rows = np.arange(self._batch)
+        reward = np.broadcast_to(np.asarray(reward, np.float64), rows.shape)
+        done = np.broadcast_to(np.asarray(done, bool), rows.shape)
+        if action is not None:
+            self._acted = np.asarray(action, np.float32).reshape(self._acted.shape)
+        # Labels come from float32 rewards, as they do in training.
+        reward = reward.astype(np.float32)
+        self._progress, marks = hindsight.append(self._progress, reward, done, self.completion)
+        c = self.config.action_chunk
+        outcome, phase = self._outcome, self._step % c
+        outcome.actions[rows, phase] = self._acted
+        outcome.rewards[rows, phase] = reward
+        outcome.completions[rows, phase] = marks
+        outcome.episode[:] = self._episode
+        outcome.chunk[:] = self._step // c
+        self._step = np.where(done, 0, self._step + 1).astype(np.int32)
+        self._episode = self._episode + done.astype(np.int32)
+        if self.config.trajectories == 1:
+            # A context of one trajectory has forgotten the one that just ended.
+            outcome.clear(done)
+        self._acted = None
+
+    def clear(self, rows: np.ndarray, keep_index: bool = False) -> None:
+        """Empty the contexts of `rows` [B] bool between episodes.
+
+        With `keep_index` the count of ended episodes goes on, so that the model still knows which
+        episode of the context it is in.
+        """
+        self._outcome.clear(rows)
+        positions = jnp.where(jnp.asarray(rows)[:, None], -1, self._cache.positions)
+        self._cache = self._cache._replace(positions=positions)
+        if not keep_index:
+            self._episode = np.where(rows, 0, self._episode).astype(np.int32)
+
+    def prefill(self, chain: Chain) -> None:
+        """Fill every context with a chain [B, n, T, ...] as if its trajectories had been lived.
+
+        It must have been relabelled with this policy's target return; n is at most the policy's
+        trajectories, and the next episode's index is the number of trajectories in the row.
+        """
+        config, c = self.config, self.config.action_chunk
+        batch, n, steps = chain.mask.shape
+        if n > config.trajectories or steps > config.episode_length:
+            raise AgenticError(
+                f"a chain of {n} trajectories x {steps} steps does not fit the policy's context of "
+                f"{config.trajectories} x {config.episode_length}."
+            )
+        self._allocate(batch)
+        self._cache = self._prefill(self.parameters, Chain(*map(jnp.asarray, chain)))
+        lengths = chain.mask.sum(axis=-1)
+        counts = (lengths > 0).sum(axis=-1)
+        self._episode = counts.astype(np.int32)
+        if not config.joint or config.trajectories == 1:
+            return
+        # A joint token tells of the chunk before it, so the last chunk is still to be told.
+        for row in np.flatnonzero(counts):
+            last = counts[row] - 1
+            length = int(lengths[row, last])
+            first = (length - 1) // c * c
+            window = slice(first, length)
+            kept = slice(0, length - first)
+            self._outcome.actions[row, kept] = chain.actions[row, last, window]
+            self._outcome.rewards[row, kept] = chain.rewards[row, last, window]
+            self._outcome.completions[row, kept] = chain.completions[row, last, window]
+            self._outcome.episode[row], self._outcome.chunk[row] = last, first // c
+
+
+class RandomPolicy:
+    """Uniform actions in [-1, 1]: the floor of every comparison."""
+
+    def __init__(self, action_size: int, seeds: tuple[int, ...] = (0,)):
+        """One generator for each context, from its own seed."""
+        self.action_size = action_size
+        self.seeds = seeds
+        self.reset()
+
+    def reset(self, batch: int | None = None) -> None:
+        """Start the generators again."""
+        self._generators = [np.random.default_rng([seed, 1]) for seed in self.seeds]
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Return a random action for each context."""
+        draws = [generator.uniform(-1, 1, self.action_size) for generator in self._generators]
+        actions = np.asarray(draws, np.float32)
+        return actions[0] if np.ndim(observation) == 1 else actions
+
+    def observe(
+        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
+    ) -> None:
+        """Learn nothing."""

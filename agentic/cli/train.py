@@ -1,0 +1,66 @@
+"""`agentic train`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import tyro
+
+from agentic.cli.terminal import console, progress
+from agentic.dataset import Dataset, load_dataset
+from agentic.experiment import METHODS, ExperimentConfig, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(ExperimentConfig):
+    """Train a policy on a data set.
+
+    Attributes:
+        out: run folder; new, unless --resume.
+        resume: go on from the newest checkpoint, bit-equal to a run never interrupted.
+    """
+
+    task: tyro.conf.Positional[str]
+    out: Path
+    resume: bool = False
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Parse and run."""
+    command = tyro.cli(TrainCommand, prog="agentic train", args=arguments)
+    own = {field.name: getattr(command, field.name) for field in fields(ExperimentConfig)}
+    config = ExperimentConfig(**own)
+    data = load(config)
+    train_with_progress(config, command.out, command.resume, data)
+    console.print(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
+
+
+def load(config: ExperimentConfig) -> Dataset:
+    """Load the configuration's data set behind a progress bar."""
+    with progress("loading", "episodes") as advance:
+        data = load_dataset(config.data, config.task, config.control, advance)
+        advance(len(data), len(data))
+    returns = data.returns
+    console.print(
+        f"{len(data)} episodes of {config.task}, returns {returns.min():.0f} to "
+        f"{returns.max():.0f}, mean {returns.mean():.0f}"
+    )
+    if not str(config.data).endswith(".h5"):
+        console.print(
+            f"hint: `agentic data convert {config.data} OUT.h5 --task {config.task}` makes "
+            "loading instant",
+            style="dim",
+        )
+    return data
+
+
+def train_with_progress(config: ExperimentConfig, out: Path, resume: bool, data: Dataset) -> None:
+    """Train behind a progress bar."""
+    title = METHODS[config.method].title
+    with progress(f"training {title} (compiling first)", "steps") as advance:
+
+        def show(record: dict[str, float]) -> None:
+            advance(int(record["step"]), config.steps, f"loss {record['loss']:.4f}")
+
+        advance(0, config.steps)
+        run(config, out, resume, data, show)

@@ -1,0 +1,344 @@
+"""A run: data + policy + training + seed, in a folder that says everything needed to repeat it."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+
+from agentic import checkpoint
+from agentic.acting import ContextPolicy
+from agentic.dataset.dataset import Dataset
+from agentic.dataset.load import load_dataset
+from agentic.dataset.sampler import ChainSampler, SamplerConfig
+from agentic.errors import AgenticError, closest
+from agentic.interruption import Interruption
+from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.parameters import initialize
+from agentic.run_folder import MetricsLog, read_config, write_json
+from agentic.simulation.tasks import get_task
+from agentic.training import TrainingConfig, TrainState, fit, initial_state, make_step
+
+Method = Literal["at", "dt", "bc", "bc10"]
+Layout = Literal["5", "4", "1"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What sets a method apart; everything else is the same code with the same options."""
+
+    title: str
+    inputs: str
+    chains: bool
+    top_fraction: float = 1.0
+
+
+METHODS: dict[Method, Recipe] = {
+    "at": Recipe("Agentic Transformer", "Rsard", chains=True),
+    "dt": Recipe("Decision Transformer", "Rsa", chains=False),
+    "bc": Recipe("behaviour cloning", "sa", chains=False),
+    "bc10": Recipe("behaviour cloning of the best 10 %", "sa", chains=False, top_fraction=0.1),
+}
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """One training run, flat as on the command line; the parts check their own fields.
+
+    Attributes:
+        task: task name, such as "walker_run".
+        data: a directory of ExoRL episodes or an .h5 store.
+        method: "at" Agentic Transformer, "dt" Decision Transformer, "bc" behaviour cloning, "bc10"
+            behaviour cloning of the best 10 %.
+        control: what labels made on the way read as control: "action" or "zero".
+        layout: tokens a step, "5" (return-to-go, observation, action, reward, completion), "4"
+            (no completion) or "1" (all in one token); methods without returns or rewards have
+            fewer at "5" and "4".
+        action_chunk: steps a token covers in layout "1".
+        trajectories: most trajectories in a chain; the baselines always see one.
+        count: "fixed" or "uniform" (1..trajectories) number of trajectories in a chain.
+        best_fraction: one trajectory of each chain comes from this best part of the data.
+        completion: completion token where the "target" is met, or at every end ("done").
+        loss: on the steps of "all" trajectories of a chain, or of its "last".
+        trajectory_embedding: whether the model knows the index of a trajectory in its context.
+        layers, heads, width, dropout: the Transformer; the paper's are 3, 1, 128, 0.1.
+        dtype: "float32" or "bfloat16" activations.
+        steps, learning_rate, warmup, weight_decay, clip: AdamW with warm-up and cosine decay.
+        batch_size: trajectories a batch; a chain of n counts n.
+        seed: draws parameters, batches and dropout.
+        log_every, checkpoint_every: steps between metrics and between checkpoints.
+    """
+
+    task: str
+    data: str
+    method: Method = "at"
+    control: Literal["action", "zero"] = "action"
+    layout: Layout = "1"
+    action_chunk: int = PolicyConfig.action_chunk
+    trajectories: int = PolicyConfig.trajectories
+    count: Literal["fixed", "uniform"] = SamplerConfig.count
+    best_fraction: float = SamplerConfig.best_fraction
+    completion: Literal["target", "done"] = SamplerConfig.completion
+    loss: Literal["all", "last"] = TrainingConfig.loss
+    trajectory_embedding: bool = PolicyConfig.trajectory_embedding
+    layers: int = PolicyConfig.layers
+    heads: int = PolicyConfig.heads
+    width: int = PolicyConfig.width
+    dropout: float = PolicyConfig.dropout
+    dtype: Literal["float32", "bfloat16"] = PolicyConfig.dtype
+    steps: int = TrainingConfig.steps
+    batch_size: int = 8
+    learning_rate: float = TrainingConfig.learning_rate
+    warmup: int = TrainingConfig.warmup
+    weight_decay: float = TrainingConfig.weight_decay
+    clip: float = TrainingConfig.clip
+    seed: int = TrainingConfig.seed
+    log_every: int = TrainingConfig.log_every
+    checkpoint_every: int = TrainingConfig.checkpoint_every
+
+    def __post_init__(self):
+        get_task(self.task)
+        for name, choices in {"method": METHODS, "layout": ("5", "4", "1")}.items():
+            if getattr(self, name) not in choices:
+                value = getattr(self, name)
+                raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
+        if self.batch_size < self.chain_length or self.batch_size % self.chain_length:
+            raise AgenticError(
+                f"batch_size is {self.batch_size} trajectories, in chains of {self.chain_length}; "
+                f"take a multiple of {self.chain_length}."
+            )
+
+    @property
+    def chain_length(self) -> int:
+        """Trajectories in a chain: one for the baselines."""
+        return self.trajectories if METHODS[self.method].chains else 1
+
+    def sampler(self, data: Dataset) -> SamplerConfig:
+        """Return how this run draws its batches; chains are no longer than the data."""
+        recipe = METHODS[self.method]
+        return SamplerConfig(
+            trajectories=min(self.chain_length, len(data)),
+            batch_size=self.batch_size // self.chain_length,
+            seed=self.seed,
+            count=self.count,
+            top_fraction=recipe.top_fraction,
+            best_fraction=self.best_fraction if recipe.chains else 1.0,
+            completion=self.completion,
+        )
+
+    def training(self) -> TrainingConfig:
+        """Return how this run optimises."""
+        return _project(self, TrainingConfig)
+
+    def policy(self, data: Dataset) -> PolicyConfig:
+        """Return the network for this data, normalisation included."""
+        spec = get_task(self.task)
+        mean, std = data.observation_statistics()
+        inputs = METHODS[self.method].inputs
+        if self.layout == "4":
+            inputs = inputs.replace("d", "")
+        joint = self.layout == "1"
+        return _project(
+            self,
+            PolicyConfig,
+            observation_size=spec.observation_size,
+            action_size=spec.action_size,
+            episode_length=max(spec.episode_length, data.observations.shape[1]),
+            trajectories=min(self.chain_length, len(data)),
+            inputs=inputs,
+            joint=joint,
+            action_chunk=self.action_chunk if joint else 1,
+            normalization=Normalization(
+                tuple(map(float, mean)),
+                tuple(float(max(x, 1e-3)) for x in std),
+                float(max(np.abs(data.returns).max(), 1.0)),
+            ),
+        )
+
+
+def _project(config: ExperimentConfig, kind: type, **fields):
+    """Build a part's configuration from the fields of the same name, and `fields`."""
+    shared = {field.name for field in dataclasses.fields(kind)} - fields.keys()
+    own = dataclasses.asdict(config)
+    return kind(**{name: own[name] for name in shared & own.keys()}, **fields)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised after Ctrl-C once the run is saved; carries the step it can resume from."""
+
+
+Progress = Callable[[dict[str, float]], None]
+
+
+def run(
+    config: ExperimentConfig,
+    folder: str | Path,
+    resume: bool = False,
+    data: Dataset | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train in `folder`, or go on where it stopped, and return the folder.
+
+    Args:
+        config: what to train on what.
+        folder: the run folder; must be new or empty unless `resume`.
+        resume: continue from the newest checkpoint; the result is bit-equal to a run that was
+            never interrupted.
+        data: the data set where it is loaded already.
+        progress: called with each metrics record.
+
+    Raises:
+        AgenticError: bad configuration or data, a folder in use, a loss that is not finite.
+        Interrupted: after Ctrl-C, when the state is saved.
+    """
+    folder = Path(folder)
+    data = data if data is not None else load_dataset(config.data, config.task, config.control)
+    policy, training = config.policy(data), config.training()
+    sampler = ChainSampler(data, config.sampler(data))
+    document = describe(config, policy, data)
+    if resume:
+        _check_same(document, read_config(folder), folder)
+    elif (folder / "config.json").exists():
+        raise AgenticError(
+            f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
+        )
+    else:
+        write_json(folder / "config.json", document)
+    state = initial_state(policy, training)
+    if resume and checkpoint.steps(folder):
+        state = _restore(folder, state)
+    with MetricsLog(folder, int(state.step)) as log:
+        _loop(state, policy, training, sampler, folder, log, progress)
+    return folder
+
+
+def _loop(state, policy, training, sampler, folder, log, progress) -> None:
+    """Train, log and save; Ctrl-C is met at the next record, when the state is whole and finite."""
+    saved = int(state.step)
+    with Interruption() as interruption:
+        for state, record in fit(state, make_step(policy, training), sampler, training):
+            log.write(record)
+            done = record["step"]
+            stopping = interruption.requested and done < training.steps
+            due = done // training.checkpoint_every > saved // training.checkpoint_every
+            if due or stopping or done == training.steps:
+                _save(folder, done, state)
+                saved = done
+            if progress is not None:
+                progress(record)
+            if stopping:
+                raise Interrupted(
+                    f"stopped at step {done} of {training.steps}; --resume goes on from there."
+                )
+
+
+def _save(folder: Path, step: int, state: TrainState) -> None:
+    checkpoint.save(
+        folder, step, {"parameters": state.parameters, "optimizer": (state.optimizer, state.step)}
+    )
+
+
+def _restore(folder: Path, like: TrainState) -> TrainState:
+    step = checkpoint.latest(folder)
+    parameters = checkpoint.load(folder, step, "parameters", like.parameters)
+    optimizer, count = checkpoint.load(folder, step, "optimizer", (like.optimizer, like.step))
+    return TrainState(parameters, optimizer, count)
+
+
+def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
+    """Return the policy that a run trained, ready to act; `step` picks a checkpoint.
+
+    Raises AgenticError for a folder that is not a run or has no such checkpoint.
+    """
+    folder = Path(folder)
+    document = read_config(folder)
+    found = checkpoint.latest(folder)
+    if step is not None and step not in checkpoint.steps(folder):
+        raise AgenticError(
+            f"{folder} has no checkpoint of step {step}; it has {checkpoint.steps(folder)}."
+        )
+    fields = dict(document["policy"])
+    normalization = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in fields.pop("normalization").items()
+    }
+    config = PolicyConfig(**fields, normalization=Normalization(**normalization))
+    like = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like
+    )
+    parameters = checkpoint.load(folder, step or found, "parameters", like)
+    return ContextPolicy(
+        config, parameters, document["target_return"], document["sampler"]["completion"]
+    )
+
+
+def latest_step(folder: str | Path) -> int:
+    """Return the step of a run's newest checkpoint."""
+    return checkpoint.latest(Path(folder))
+
+
+def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> dict:
+    """Return config.json: everything needed to repeat the run and to read its results."""
+    return {
+        "task": config.task,
+        "method": config.method,
+        "seed": config.seed,
+        "target_return": float(data.returns.max()),
+        "experiment": dataclasses.asdict(config),
+        "data": {
+            "source": data.source,
+            "fingerprint": data.fingerprint,
+            "episodes": len(data),
+            "returns": [float(value) for value in data.returns],
+            "control": data.control,
+        },
+        "policy": dataclasses.asdict(policy),
+        "sampler": dataclasses.asdict(config.sampler(data)),
+        "training": dataclasses.asdict(config.training()),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
+        },
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {jax.devices()[0].device_kind}",
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this code runs from, or None outside of one."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _check_same(now: dict, before: dict, folder: Path) -> None:
+    """Refuse to resume with other settings or data: the result would be neither run."""
+    # Data first: other data has another normalisation too, and that is not what the user chose.
+    if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
+        raise AgenticError(
+            f"{folder} was trained on other data ({before['data']['source']}) than this command "
+            f"names ({now['data']['source']}); resume with the same data."
+        )
+    for part in ("policy", "sampler", "training"):
+        for name, value in json.loads(json.dumps(now[part])).items():
+            if before[part].get(name) != value:
+                raise AgenticError(
+                    f"{folder} was trained with {name} = {before[part].get(name)} and this command "
+                    f"has {value}; resume with the same settings."
+                )

@@ -1,0 +1,110 @@
+"""The blockwise parallel Transformer block: attention and feed-forward, query block by query block.
+
+Source: Blockwise Parallel Transformer, arXiv 2305.19370. The feed-forward network's wide activation
+exists for one block of tokens at a time and is recomputed in the backward pass.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agentic.attention import blockwise_attention, dense_attention
+from agentic.policy.config import PolicyConfig
+
+
+class LayerCache(NamedTuple):
+    """Keys and values that one layer has seen: [B, S, K, D] each."""
+
+    keys: jax.Array
+    values: jax.Array
+
+
+def by_blocks(function: Callable, x: jax.Array, block: int) -> jax.Array:
+    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of each row at a time."""
+    batch, tokens, width = x.shape
+    if tokens <= block:
+        return function(x)
+    count = -(-tokens // block)
+    x = jnp.pad(x, ((0, 0), (0, count * block - tokens), (0, 0)))
+    x = x.reshape(batch, count, block, width).swapaxes(0, 1)
+    x = jax.lax.map(jax.checkpoint(function), x)
+    return x.swapaxes(0, 1).reshape(batch, count * block, width)[:, :tokens]
+
+
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Zero each element with probability `rate` and rescale the rest; without a key, do nothing."""
+    if key is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+
+
+class BlockwiseBlock(nnx.Module):
+    """One pre-norm Transformer layer with ReLU feed-forward and grouped-query attention."""
+
+    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+        self.config = config
+        width, size = config.width, config.head_size
+        dtype = jnp.dtype(config.dtype)
+        residual = nnx.initializers.normal(0.02 / (2 * config.layers) ** 0.5)
+
+        def linear(inputs: int, outputs: int, init=nnx.initializers.normal(0.02)) -> nnx.Linear:
+            return nnx.Linear(inputs, outputs, kernel_init=init, dtype=dtype, rngs=rngs)
+
+        self.attention_norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
+        self.projection_in = linear(width, (config.heads + 2 * config.groups) * size)
+        self.projection_out = linear(config.heads * size, width, residual)
+        self.feedforward_norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
+        self.feedforward_in = linear(width, config.feedforward * width)
+        self.feedforward_out = linear(config.feedforward * width, width, residual)
+
+    def __call__(
+        self, x: jax.Array, positions: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W]."""
+        q, k, v = self.project(x)
+        y = blockwise_attention(q, k, v, causal=True, q_positions=positions, kv_positions=positions)
+        return self._residual(x, y, key)
+
+    def extend(
+        self, x: jax.Array, positions: jax.Array, cache: LayerCache, slots: jax.Array,
+        cached_positions: jax.Array,
+    ) -> tuple[jax.Array, LayerCache]:  # fmt: skip
+        """Map new tokens x [B, T, W], seeing the cache and each other; write them to `slots` [B, T].
+
+        A slot past the cache's end writes nothing. `cached_positions` [B, S] includes the new ones.
+        """
+        q, k, v = self.project(x)
+        rows = jnp.arange(x.shape[0])[:, None]
+        cache = LayerCache(
+            cache.keys.at[rows, slots].set(k, mode="drop"),
+            cache.values.at[rows, slots].set(v, mode="drop"),
+        )
+        attend = dense_attention if x.shape[1] <= 16 else blockwise_attention
+        y = attend(
+            q, cache.keys, cache.values,
+            causal=True, q_positions=positions, kv_positions=cached_positions,
+        )  # fmt: skip
+        return self._residual(x, y, None), cache
+
+    def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return queries [B, T, H, D], keys and values [B, T, K, D] of tokens x [B, T, W]."""
+        heads, groups, size = self.config.heads, self.config.groups, self.config.head_size
+        qkv = self.projection_in(self.attention_norm(x))
+        qkv = qkv.reshape(*x.shape[:2], heads + 2 * groups, size)
+        return qkv[:, :, :heads], qkv[:, :, heads : heads + groups], qkv[:, :, heads + groups :]
+
+    def _residual(self, x: jax.Array, y: jax.Array, key: jax.Array | None) -> jax.Array:
+        rate = self.config.dropout
+        keys = (None, None) if key is None else tuple(jax.random.split(key))
+        y = self.projection_out(y.reshape(*y.shape[:2], -1))
+        x = x + dropout(y, rate, keys[0])
+
+        def feedforward(tokens: jax.Array) -> jax.Array:
+            hidden = nnx.relu(self.feedforward_in(self.feedforward_norm(tokens)))
+            return self.feedforward_out(hidden)
+
+        return x + dropout(by_blocks(feedforward, x, self.config.block), rate, keys[1])

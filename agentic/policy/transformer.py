@@ -1,0 +1,268 @@
+"""The Agentic Transformer: chains of hindsight in, actions in [-1, 1] out.
+
+Source: Liu & Abbeel 2023, arXiv 2305.16554; blocks from arXiv 2305.19370. Axis letters: B batch,
+n trajectories, T steps, C chunks, c steps per chunk, m tokens per chunk, W width, S cache slots.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from agentic.policy.blockwise import BlockwiseBlock, LayerCache, dropout
+from agentic.policy.config import PolicyConfig
+from agentic.policy.layout import cut, normalize, positions, previous
+from agentic.trajectory import Chain
+
+
+class Step(NamedTuple):
+    """What acting adds to B contexts: the situation now, and the outcome of the chunk before.
+
+    returns_to_go [B] raw; observations [B, O] raw; actions [B, c, A], rewards, completions [B, c] of
+    the chunk before, zeros where there is none; episode, chunk [B] place the situation;
+    previous_episode, previous_chunk [B] place the outcome (-1: none); write [B] bool, False leaves
+    a row's context as it is.
+    """
+
+    returns_to_go: jax.Array
+    observations: jax.Array
+    actions: jax.Array
+    rewards: jax.Array
+    completions: jax.Array
+    episode: jax.Array
+    chunk: jax.Array
+    previous_episode: jax.Array
+    previous_chunk: jax.Array
+    write: jax.Array
+
+
+class Cache(NamedTuple):
+    """Keys and values of a context: per layer [B, S, K, D]; positions [B, S], -1 where empty.
+
+    Slot s holds a token of trajectory s // L (L tokens a trajectory), so that the trajectory which
+    leaves a full context is overwritten in place by the one that comes.
+    """
+
+    layers: tuple[LayerCache, ...]
+    positions: jax.Array
+
+
+def empty_cache(config: PolicyConfig, batch: int) -> Cache:
+    """Return the cache of `batch` empty contexts."""
+    slots = config.trajectories * config.tokens_per_trajectory
+    shape = (batch, slots, config.groups, config.head_size)
+    dtype = jnp.dtype(config.dtype)
+    layers = tuple(
+        LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.layers)
+    )
+    return Cache(layers, jnp.full((batch, slots), -1, jnp.int32))
+
+
+class Embedding(nnx.Module):
+    """Inputs to tokens: one linear map per input, step and trajectory embeddings, layer norm."""
+
+    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+        self.config = config
+        dtype, width, c = jnp.dtype(config.dtype), config.width, config.action_chunk
+        sizes = {
+            "R": 1,
+            "s": config.observation_size,
+            "a": c * config.action_size,
+            "r": c,
+            "d": c,
+        }
+        self.inputs = nnx.Dict(
+            {x: nnx.Linear(sizes[x], width, dtype=dtype, rngs=rngs) for x in config.inputs}
+        )
+        small = nnx.initializers.normal(0.02)
+        self.chunk = nnx.Embed(config.chunks, width, embedding_init=small, dtype=dtype, rngs=rngs)
+        if config.trajectory_embedding:
+            self.trajectory = nnx.Embed(
+                config.trajectories, width, embedding_init=small, dtype=dtype, rngs=rngs
+            )
+        self.norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
+
+    def __call__(self, letter: str, values: jax.Array) -> jax.Array:
+        """Embed one input: [..., features] -> [..., W]."""
+        return self.inputs[letter](values.astype(jnp.dtype(self.config.dtype)))
+
+    def place(self, tokens: jax.Array, trajectory: jax.Array, chunk: jax.Array) -> jax.Array:
+        """Add what trajectory and which chunk tokens [..., W] belong to ([...] each), and norm.
+
+        Episodes past the last trained place in the context keep that place's embedding.
+        """
+        tokens = tokens + self.chunk(chunk)
+        if self.config.trajectory_embedding:
+            tokens = tokens + self.trajectory(jnp.clip(trajectory, 0, self.config.trajectories - 1))
+        return self.norm(tokens)
+
+
+class Head(nnx.Module):
+    """Latents to actions: tanh of a linear map, or for chunks a small network with the observation.
+
+    The chunk head sees the latent (what to do) and the current observation (where it is), so that
+    feedback is as fast as with one token a step.
+    """
+
+    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+        self.config = config
+        width, dtype = config.width, jnp.dtype(config.dtype)
+        if config.action_chunk > 1:
+            self.latent = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+            self.observation = nnx.Linear(
+                config.observation_size, width, use_bias=False, dtype=dtype, rngs=rngs
+            )
+            self.hidden = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(width, config.action_size, dtype=dtype, rngs=rngs)
+
+    def __call__(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
+        """Return actions [..., A] float32 from latents [..., W] and normalised observations
+        [..., O]; axes broadcast."""
+        if self.config.action_chunk > 1:
+            seen = self.observation(observations.astype(latents.dtype))
+            latents = nnx.relu(self.hidden(nnx.relu(self.latent(latents) + seen)))
+        return jnp.tanh(self.out(latents).astype(jnp.float32))
+
+
+class AgenticTransformer(nnx.Module):
+    """The policy network; `PolicyConfig` says which member of the family it is."""
+
+    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+        self.config = config
+        self.embedding = Embedding(config, rngs)
+        self.blocks = nnx.List([BlockwiseBlock(config, rngs) for _ in range(config.layers)])
+        self.norm = nnx.LayerNorm(config.width, dtype=jnp.dtype(config.dtype), rngs=rngs)
+        self.head = Head(config, rngs)
+
+    def __call__(self, chain: Chain, key: jax.Array | None = None) -> jax.Array:
+        """Return the action at every step of a chain [B, n, T, ...]: [B, n, T, A].
+
+        `key` turns dropout on.
+        """
+        latents = self.latents(chain, key)
+        actions = self.decode(latents, chain.observations)
+        return actions
+
+    def latents(self, chain: Chain, key: jax.Array | None = None) -> jax.Array:
+        """Return what each chunk's action is read from: [B, n, C, W]."""
+        x, place, keys = self.tokens(chain, key)
+        *block_keys, last = keys
+        for block, block_key in zip(self.blocks, block_keys, strict=True):
+            x = block(x, place, block_key)
+        return dropout(self._read(x, chain.mask.shape[1]), self.config.dropout, last)
+
+    def decode(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
+        """Return actions [B, n, T, A] from latents [B, n, C, W] and raw observations [.., T, O]."""
+        config, steps = self.config, observations.shape[-2]
+        spread = jnp.repeat(latents, config.action_chunk, axis=-2)[..., :steps, :]
+        return self.head(spread, normalize(config, observations))
+
+    def prefill(self, chain: Chain) -> Cache:
+        """Return the cache after the chain [B, n', T, ...], n' <= n, has been seen whole."""
+        x, place, _ = self.tokens(chain, None)
+        cache = empty_cache(self.config, x.shape[0])
+        # Places count full trajectories, and so do slots: an absent token's slot is out of range.
+        slots = jnp.where(place >= 0, place, cache.positions.shape[1])
+        rows = jnp.arange(x.shape[0])[:, None]
+        seen = cache.positions.at[rows, slots].set(place, mode="drop")
+        layers = []
+        for block, layer in zip(self.blocks, cache.layers, strict=True):
+            x, layer = block.extend(x, place, layer, slots, seen)
+            layers.append(layer)
+        return Cache(tuple(layers), seen)
+
+    def extend(self, cache: Cache, step: Step) -> tuple[Cache, jax.Array]:
+        """Add one situation (and the outcome before it) to each row; return the latents [B, W]."""
+        config = self.config
+        length, n, m = config.tokens_per_trajectory, config.trajectories, config.tokens_per_chunk
+        slots_count = cache.positions.shape[1]
+        x, episode, chunk, offset = self._step_tokens(step)
+        present = step.write[:, None] & (episode >= 0)
+        place = jnp.where(present, episode * length + chunk * m + offset, -1)
+        slots = jnp.where(present, (episode % n) * length + chunk * m + offset, slots_count)
+        # The first token of an episode takes the place of the oldest whole trajectory.
+        arriving = step.write & (step.chunk == 0)
+        oldest = jnp.arange(slots_count) // length == (step.episode % n)[:, None]
+        seen = jnp.where(arriving[:, None] & oldest, -1, cache.positions)
+        rows = jnp.arange(x.shape[0])[:, None]
+        seen = seen.at[rows, slots].set(place, mode="drop")
+        layers = []
+        for block, layer in zip(self.blocks, cache.layers, strict=True):
+            x, layer = block.extend(x, place, layer, slots, seen)
+            layers.append(layer)
+        return Cache(tuple(layers), seen), self.norm(x[:, -1])
+
+    def act(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
+        """Return actions [B, A] from latents [B, W] and raw observations [B, O]."""
+        return self.head(latents, normalize(self.config, observations))
+
+    def tokens(self, chain: Chain, key: jax.Array | None):
+        """Return embedded tokens [B, n*C*m, W], their places, and a dropout key per layer and one."""
+        config, embed = self.config, self.embedding
+        chunks = cut(config, chain)
+        present = chunks.mask.any(axis=-1)
+        batch, n, count = present.shape
+        flat = (batch, n, count, -1)
+        values = {
+            "R": chunks.returns_to_go[..., None],
+            "s": chunks.observations,
+            "a": chunks.actions.reshape(flat),
+            "r": chunks.rewards,
+            "d": chunks.completions,
+        }
+        if config.joint:
+            values |= {letter: previous(values[letter], present) for letter in "ard"}
+        keys = [None] * (config.layers + 2)
+        if key is not None:
+            keys = list(jax.random.split(key, config.layers + 2))
+        tokens = [embed(letter, values[letter]) for letter in config.inputs]
+        x = sum(tokens)[..., None, :] if config.joint else jnp.stack(tokens, axis=-2)
+        trajectory = jnp.arange(n)[:, None, None]
+        x = embed.place(x, trajectory, jnp.arange(count)[:, None])
+        x = x.reshape(batch, n * count * config.tokens_per_chunk, config.width)
+        x = dropout(x, config.dropout, keys[0])
+        return x, positions(config, present), keys[1:]
+
+    def _step_tokens(self, step: Step):
+        """Return a step's tokens [B, m', W] with their episode, chunk and offset, [B, m'] each.
+
+        The action is read off the last one.
+        """
+        config, embed = self.config, self.embedding
+        scale = config.normalization.return_scale
+        situation = {
+            "R": step.returns_to_go[:, None] / scale,
+            "s": normalize(config, step.observations),
+        }
+        outcome = {
+            "a": step.actions.reshape(step.actions.shape[0], -1),
+            "r": step.rewards,
+            "d": step.completions,
+        }
+        if config.joint:
+            values = situation | outcome
+            x = sum(embed(letter, values[letter]) for letter in config.inputs)[:, None]
+            episode, chunk = step.episode[:, None], step.chunk[:, None]
+            return embed.place(x, episode, chunk), episode, chunk, jnp.zeros((1, 1), jnp.int32)
+        before = [x for x in config.inputs if x in outcome]
+        now = [x for x in config.inputs if x in situation]
+        x = jnp.stack(
+            [embed(x, outcome[x]) for x in before] + [embed(x, situation[x]) for x in now], axis=1
+        )
+
+        def spread(earlier: jax.Array, current: jax.Array) -> jax.Array:
+            return jnp.stack([earlier] * len(before) + [current] * len(now), axis=1)
+
+        episode = spread(step.previous_episode, step.episode)
+        chunk = spread(step.previous_chunk, step.chunk)
+        offset = jnp.asarray([config.inputs.index(x) for x in before + now], jnp.int32)[None]
+        return embed.place(x, episode, jnp.maximum(chunk, 0)), episode, chunk, offset
+
+    def _read(self, x: jax.Array, n: int) -> jax.Array:
+        """Pick the tokens that actions are read from and norm them: [B, n*C*m, W] -> [B, n, C, W]."""
+        config = self.config
+        m = config.tokens_per_chunk
+        offset = 0 if config.joint else config.inputs.index("s")
+        x = x.reshape(x.shape[0], n, -1, m, config.width)[:, :, :, offset]
+        return self.norm(x)

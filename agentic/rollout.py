@@ -1,0 +1,47 @@
+"""A generator of steps across episodes: contexts act side by side in a batched simulation."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from agentic.acting import Policy
+from agentic.simulation.simulation import Simulation
+
+
+class Transition(NamedTuple):
+    """One step of B contexts: observations [B, O] that were acted on, actions [B, A], rewards [B]
+    float64, done [B], episode [B] (index within the context), active [B] (False: the context has
+    lived all its episodes and only keeps the others company)."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    done: np.ndarray
+    episode: np.ndarray
+    active: np.ndarray
+
+
+def rollout(
+    policy: Policy, simulation: Simulation, episodes: int, seeds: Sequence[int]
+) -> Iterator[Transition]:
+    """Live `episodes` episodes in each of len(seeds) contexts, and yield every step.
+
+    Episode k of a context starts in the state drawn from (its seed, k). The policy is reset once,
+    at the start; each last step is observed before the next episode's first action.
+    """
+    rows = np.arange(len(seeds))
+    episode = np.zeros(len(seeds), np.int64)
+    observations = simulation.reset(rows, [(seed, 0) for seed in seeds])
+    policy.reset(len(seeds))
+    while (episode < episodes).any():
+        actions = policy.act(observations)
+        following, rewards, done = simulation.step(actions)
+        policy.observe(rewards, done)
+        yield Transition(observations, actions, rewards, done, episode.copy(), episode < episodes)
+        episode += done
+        observations = following.copy()
+        if done.any():
+            ended = rows[done]
+            fresh = simulation.reset(ended, [(seeds[row], int(episode[row])) for row in ended])
+            observations[ended] = fresh

@@ -1,0 +1,109 @@
+"""The files of a run folder.
+
+config.json        what was run, on what, with which versions
+metrics.jsonl      one line per logged step
+checkpoints/       one folder per step (`agentic.checkpoint`)
+evaluation.jsonl   one line per evaluated episode
+events.*           the same metrics for TensorBoard, where tensorboardX is installed
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from agentic.errors import AgenticError
+from agentic.files import write_bytes
+
+
+def write_json(path: Path, document: dict) -> None:
+    """Write a JSON document, whole or not at all."""
+    write_bytes(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def write_jsonl(path: Path, records: Iterable[dict]) -> None:
+    """Write one JSON line per record, whole or not at all."""
+    write_bytes(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    """Return a file's records; none if it does not exist.
+
+    A last line cut off by an interruption is left out; any other damage raises AgenticError.
+    """
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise AgenticError(f"{path} line {number} is not valid JSON ({error}).") from None
+    return records
+
+
+def read_config(folder: str | Path) -> dict:
+    """Return a run's config.json, or raise AgenticError if `folder` is not a run folder."""
+    path = Path(folder) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise AgenticError(
+            f"{folder} is not a run folder: it has no config.json; `agentic train` makes one."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise AgenticError(f"{path} is not valid JSON ({error}).") from None
+
+
+def record_evaluation(folder: str | Path, records: Iterable[dict]) -> None:
+    """Add evaluated episodes to evaluation.jsonl.
+
+    Lines of the same task, method, memory, target and checkpoint are replaced, so that an
+    evaluation run twice leaves the same file.
+    """
+
+    def key(record: dict) -> tuple:
+        names = ("task", "method", "memory", "target_return", "step")
+        return tuple(record.get(name) for name in names)
+
+    path, records = Path(folder) / "evaluation.jsonl", list(records)
+    fresh = {key(record) for record in records}
+    kept = [record for record in read_jsonl(path) if key(record) not in fresh]
+    write_jsonl(path, kept + records)
+
+
+class MetricsLog:
+    """Appends metrics records to metrics.jsonl and, where it is installed, to TensorBoard."""
+
+    def __init__(self, folder: Path, step: int):
+        """Open the log of a run that starts at `step`; later lines of an earlier try are dropped."""
+        path = folder / "metrics.jsonl"
+        kept = [record for record in read_jsonl(path) if record["step"] <= step]
+        write_jsonl(path, kept)
+        self._seconds = kept[-1]["seconds"] if kept else 0.0
+        self._file = path.open("a")
+        self._events = _event_writer(folder, step)
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+    def write(self, record: dict[str, float]) -> None:
+        """Append one record; its seconds count on from where the run was resumed."""
+        record = record | {"seconds": record["seconds"] + self._seconds}
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._events is not None:
+            for name in record.keys() - {"step"}:
+                self._events.add_scalar(name, record[name], int(record["step"]))
+
+
+def _event_writer(folder: Path, step: int):
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)

@@ -1,0 +1,188 @@
+"""Evaluation is a function of seeds, contexts are strangers, and controls do what they say.
+
+Most tests replace the simulator by a stand-in with cartpole's sizes and episodes of twelve steps.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import synthetic
+
+from agentic import evaluation
+from agentic.acting import ContextPolicy, RandomPolicy
+from agentic.errors import AgenticError
+from agentic.evaluation import evaluate, random_context
+from agentic.policy.config import Normalization, PolicyConfig
+from agentic.protocol import PROTOCOLS
+
+TASK, STEPS = "cartpole_swingup", 12
+DATA = synthetic.dataset(TASK, sizes=(5, 1), count=5, steps=STEPS)
+
+
+class ShortEpisodes:
+    """A linear system under the same interface; `state` is a function of the seed tuple."""
+
+    def __init__(self, num, state=lambda seed: np.random.default_rng(seed).normal(size=5)):
+        self.observations, self.steps = np.zeros((num, 5), np.float32), np.zeros(num, int)
+        self.state = state
+
+    def reset(self, rows, seeds):
+        self.steps[rows] = 0
+        self.observations[rows] = [self.state(seed) for seed in seeds]
+        return self.observations[rows]
+
+    def step(self, actions):
+        self.observations = np.roll(self.observations, 1, axis=1) * np.float32(0.9)
+        self.observations[:, :1] += actions
+        self.steps += 1
+        return self.observations, self.observations.sum(1).astype(float), self.steps == STEPS
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
+
+
+@pytest.fixture
+def same_start(monkeypatch):
+    """Every episode of a context starts in one state, so that only memory tells them apart."""
+    start = lambda seed: np.random.default_rng(seed[0]).normal(size=5)  # noqa: E731
+    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num, start))
+
+
+def policy(target=8.0, **fields) -> ContextPolicy:
+    base = {"trajectories": 3, "width": 16, "layers": 1, "action_chunk": 5}
+    normalization = Normalization((0.0,) * 5, (1.0,) * 5, 5.0)
+    config = PolicyConfig(5, 1, 1000, **base | fields, normalization=normalization)
+    return ContextPolicy(config, synthetic.parameters(config), target)
+
+
+def test_same_seeds_same_table(short):
+    tables = [evaluate(p, TASK, 4, (3, 5)).returns for p in (policy(), policy())]
+    np.testing.assert_array_equal(*tables)
+    assert np.unique(tables[0]).size == 8
+
+
+def test_contexts_do_not_notice_each_other(short):
+    together = evaluate(policy(), TASK, 4, (3, 5)).returns
+    # Another batch size compiles to other sums: equal up to float32 rounding over 48 steps.
+    np.testing.assert_allclose(evaluate(policy(), TASK, 4, (5,)).returns[0], together[1], atol=1e-3)
+
+
+def test_cartpole_itself_gives_the_same_table_twice():
+    agent = policy()
+    first, second = (evaluate(agent, TASK, 1, (3, 5)) for _ in range(2))
+    np.testing.assert_array_equal(first.returns, second.returns)
+    assert first.lengths.tolist() == [[1000], [1000]]
+
+
+def test_the_table_is_the_sum_of_rewards_of_each_episode(short):
+    agent = RandomPolicy(1, seeds=(3, 5))
+    result = evaluate(agent, TASK, 3, (3, 5))
+    for context, seed in enumerate((3, 5)):
+        alone, simulation = RandomPolicy(1, seeds=(seed,)), ShortEpisodes(1)
+        for episode in range(3):
+            observation, total = simulation.reset([0], [(seed, episode)]), 0.0
+            for _ in range(STEPS):
+                observation, reward, _ = simulation.step(alone.act(observation))
+                total += reward[0]
+            assert result.returns[context, episode] == pytest.approx(total, abs=1e-4)
+    assert (result.lengths == STEPS).all()
+
+
+def test_records_and_reductions(short):
+    counts = []
+    agent = policy()
+    result = evaluate(agent, TASK, seeds=(3, 5), progress=lambda *now: counts.append(now))
+    assert result.returns.shape == (2, agent.config.trajectories)
+    records = result.records()
+    assert [tuple(r.values()) for r in records] == [
+        (TASK, "kept", seed, context, episode, result.returns[context, episode], STEPS)
+        for context, seed in enumerate((3, 5))
+        for episode in range(3)
+    ]
+    assert result.records(method="at")[5] == {"method": "at"} | records[5]
+    assert set(records[0]) == {"task", "memory", "seed", "context", "episode", "return", "length"}
+    assert (PROTOCOLS["best"](result.returns) >= PROTOCOLS["mean"](result.returns)).all()
+    assert counts == [(i + 1, 3000) for i in range(3 * STEPS)]
+
+
+def test_cleared_contexts_begin_every_episode_as_their_first(same_start):
+    tables = {m: evaluate(policy(), TASK, 3, (3, 5), m).returns for m in evaluation.MEMORIES
+              if m != "random"}  # fmt: skip
+    first = np.repeat(tables["kept"][:, :1], 3, axis=1)
+    np.testing.assert_array_equal(tables["cleared"], first)
+    for name in ("kept", "index"):
+        np.testing.assert_array_equal(tables[name][:, 0], first[:, 0])
+        assert (np.abs(tables[name] - first)[:, 1:] > 1e-3).all(), name
+
+
+def test_without_an_embedding_of_the_index_telling_it_changes_nothing(same_start):
+    agent = policy(trajectory_embedding=False)
+    tables = [evaluate(agent, TASK, 3, (3, 5), memory).returns for memory in ("index", "cleared")]
+    # Another index is another place in the cache, so sums run in another order.
+    np.testing.assert_allclose(*tables, atol=1e-3)
+
+
+def test_random_memory_is_as_many_random_trajectories_before_each_episode(same_start):
+    agent, seeds = policy(), (3, 5)
+    result = evaluate(agent, TASK, 4, seeds, memory="random", data=DATA).returns
+    for episode in range(4):
+        if episode:
+            agent.prefill(random_context(agent, DATA, episode, seeds))
+        else:
+            agent.reset(2)
+        simulation, total = ShortEpisodes(2), np.zeros(2)
+        simulation.state = lambda seed: np.random.default_rng(seed[0]).normal(size=5)
+        observations = simulation.reset([0, 1], [(seed,) for seed in seeds])
+        for _ in range(STEPS):
+            observations, rewards, done = simulation.step(agent.act(observations))
+            agent.observe(rewards, done)
+            total += rewards
+        np.testing.assert_allclose(result[:, episode], total, atol=1e-6)
+
+
+@pytest.mark.parametrize("lived", [1, 2, 7])
+def test_a_random_context_is_distinct_whole_trajectories_in_hindsight_order(lived):
+    agent = policy(target=8.0, trajectories=4)
+    chain = random_context(agent, DATA, lived, (3, 5)).check()
+    assert chain.mask.shape == (2, 4, STEPS)
+    count = min(lived, 3)
+    for row, seed in enumerate((3, 5)):
+        lengths = chain.mask[row].sum(-1)
+        assert (lengths > 0).tolist() == [True] * count + [False] * (4 - count)
+        # Every length of the data occurs once, so that a length names its trajectory.
+        drawn = [int(np.flatnonzero(DATA.lengths == length)[0]) for length in lengths[:count]]
+        assert len(set(drawn)) == count
+        for place, index in enumerate(drawn):
+            steps = DATA.lengths[index]
+            np.testing.assert_array_equal(
+                chain.rewards[row, place, :steps], DATA.rewards[index, :steps]
+            )
+        assert (chain.returns_to_go[row, :count, 0] == 8.0).all()
+        alone = random_context(agent, DATA, lived, (seed,))
+        np.testing.assert_array_equal(alone.observations[0], chain.observations[row])
+
+
+def test_mistakes_end_in_one_sentence(short):
+    agent = policy()
+    for arguments, words in [
+        ((agent, "walker_run"), "the policy has observation_size 5 and walker_run has 24"),
+        ((agent, "cartpole_swingupp"), "unknown task"),
+        ((agent, TASK, 0), "0 episodes in 8 contexts"),
+        ((agent, TASK, 1, ()), "1 episodes in 0 contexts"),
+        ((agent, TASK, 2, (1,), "clear"), "memory is 'clear'; did you mean 'cleared'"),
+        ((agent, TASK, 2, (1,), "random"), "draws trajectories from the data; pass data="),
+        ((RandomPolicy(1), TASK, 2, (1,), "cleared"), "is a control of policies that keep"),
+    ]:
+        with pytest.raises(AgenticError, match=words) as caught:
+            evaluate(*arguments)
+        assert "\n" not in str(caught.value)
+    brief = ContextPolicy(synthetic.policy_config("1"), {}, 1.0)
+    brief.config = SimpleNamespace(observation_size=5, action_size=1, episode_length=7)
+    with pytest.raises(AgenticError, match="episodes of 7 steps and cartpole_swingup has 1000"):
+        evaluate(brief, TASK, 1, (1,))

@@ -1,0 +1,230 @@
+"""A run can be stopped anywhere and resumed bit for bit, and its folder says all about it."""
+
+import dataclasses
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+import synthetic
+
+from agentic import checkpoint
+from agentic.errors import AgenticError
+from agentic.experiment import ExperimentConfig, Interrupted, load_policy, run
+from agentic.training import NonFiniteLoss, initial_state
+
+TASK = "cartpole_swingup"
+CONFIG = ExperimentConfig(
+    task=TASK, data="memory", trajectories=2, layers=1, width=16, batch_size=4, dropout=0.1,
+    steps=4, log_every=1, checkpoint_every=2, seed=3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data():
+    return synthetic.dataset(TASK, sizes=(5, 1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Keep compiled programs on disk: every run here would otherwise compile the same again."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """Return the folder of a run that nothing interrupted."""
+    return run(CONFIG, tmp_path_factory.mktemp("finished") / "run", data=data)
+
+
+def metrics(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def state(folder, data, step=4):
+    """Return everything that the checkpoint of `step` holds, as a flat list of arrays."""
+    like = jax.eval_shape(lambda: initial_state(CONFIG.policy(data), CONFIG.training()))
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)
+    items = {"parameters": like.parameters, "optimizer": (like.optimizer, like.step)}
+    return [
+        leaf
+        for name, tree in items.items()
+        for leaf in jax.tree.leaves(checkpoint.load(folder, step, name, tree))
+    ]
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def power_cut():
+    raise RuntimeError("power cut")
+
+
+def at_step(step, happen):
+    def progress(record):
+        if record["step"] == step:
+            happen()
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("at", "event", "error", "logged", "kept"),
+    [
+        (1, ctrl_c, Interrupted, 2, 2),  # stops after the next step, at a checkpoint
+        (2, ctrl_c, Interrupted, 3, 3),  # stops between checkpoints: saved there and then
+        (3, power_cut, RuntimeError, 3, 2),  # no time to save: back to the last checkpoint
+    ],
+)
+def test_four_steps_are_some_steps_then_save_load_and_the_rest(
+    finished, data, tmp_path, at, event, error, logged, kept
+):
+    folder = tmp_path / "run"
+    with pytest.raises(error):
+        run(CONFIG, folder, data=data, progress=at_step(at, event))
+    assert checkpoint.latest(folder) == kept
+    assert [record["step"] for record in metrics(folder)] == list(range(1, logged + 1))
+    run(CONFIG, folder, resume=True, data=data)
+    for actual, whole in zip(state(folder, data), state(finished, data), strict=True):
+        np.testing.assert_array_equal(actual, whole)
+    for name in ("step", "loss", "gradient_norm", "learning_rate"):
+        assert [r[name] for r in metrics(folder)] == [r[name] for r in metrics(finished)]
+    seconds = [record["seconds"] for record in metrics(folder)]
+    assert seconds == sorted(seconds)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, data):
+    before = metrics(finished)
+    run(CONFIG, finished, resume=True, data=data)
+    assert metrics(finished) == before
+    assert checkpoint.steps(finished) == [2, 4]
+
+
+def test_ctrl_c_says_where_it_stopped(data, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="stopped at step 3 of 4; --resume goes on"):
+        run(CONFIG, tmp_path, data=data, progress=at_step(2, ctrl_c))
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_second_ctrl_c_does_not_wait(data, tmp_path):
+    def twice():
+        ctrl_c()
+        ctrl_c()
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(CONFIG, tmp_path, data=data, progress=at_step(1, twice))
+    assert caught.type is KeyboardInterrupt
+    assert checkpoint.steps(tmp_path) == []
+
+
+def test_a_diverging_run_keeps_its_last_checkpoint(data, tmp_path):
+    config = dataclasses.replace(CONFIG, learning_rate=1e30)
+    with pytest.raises(NonFiniteLoss, match="at step 3; lower the learning rate"):
+        run(config, tmp_path, data=data)
+    assert checkpoint.steps(tmp_path) == [2]
+    assert [record["step"] for record in metrics(tmp_path)] == [1, 2]
+
+
+def test_the_policy_of_a_run_acts_as_its_parameters_say(finished, data):
+    policy = load_policy(finished)
+    assert policy.config == CONFIG.policy(data)
+    assert policy.target_return == data.returns.max()
+    leaves = jax.tree.leaves(policy.parameters)
+    for actual, expected in zip(leaves, state(finished, data), strict=False):
+        np.testing.assert_array_equal(actual, expected)
+    earlier = load_policy(finished, step=2)
+    actions = [p.act(np.ones(5)) for p in (policy, load_policy(finished), earlier)]
+    np.testing.assert_array_equal(actions[0], actions[1])
+    assert (actions[0] != actions[2]).any()
+
+
+def test_the_folder_says_everything_needed_to_repeat_the_run(finished, data):
+    document = json.loads((finished / "config.json").read_text())
+    assert ExperimentConfig(**document["experiment"]) == CONFIG
+    assert document["data"]["fingerprint"] == data.fingerprint
+    assert document["data"]["returns"] == data.returns.tolist()
+    assert document["target_return"] == data.returns.max()
+    assert document["policy"]["normalization"]["return_scale"] == np.abs(data.returns).max()
+    assert {"jax", "numpy", "mujoco", "agentic"} <= document["versions"].keys()
+
+
+def test_mistakes_about_folders_end_in_one_sentence(finished, data, tmp_path):
+    other = synthetic.dataset(TASK, sizes=(5, 1), count=5)
+    for arguments, words in [
+        ({"config": CONFIG}, "holds a run already; add --resume"),
+        ({"config": dataclasses.replace(CONFIG, steps=5), "resume": True},
+         "was trained with steps = 4 and this command has 5"),
+        ({"config": dataclasses.replace(CONFIG, best_fraction=0.5), "resume": True},
+         "was trained with best_fraction = 0.1 and this command has 0.5"),
+        ({"config": dataclasses.replace(CONFIG, width=32), "resume": True},
+         "was trained with width = 16 and this command has 32"),
+    ]:  # fmt: skip
+        with pytest.raises(AgenticError, match=words):
+            run(**arguments, folder=finished, data=data)
+    with pytest.raises(AgenticError, match="was trained on other data"):
+        run(CONFIG, finished, resume=True, data=other)
+    with pytest.raises(AgenticError, match=r"is not a run folder: it has no config\.json"):
+        run(CONFIG, tmp_path / "new", resume=True, data=data)
+    with pytest.raises(AgenticError, match="is not a run folder"):
+        load_policy(tmp_path)
+    with pytest.raises(AgenticError, match=r"has no checkpoint of step 3; it has \[2, 4\]"):
+        load_policy(finished, step=3)
+    (tmp_path / "config.json").write_text((finished / "config.json").read_text())
+    with pytest.raises(AgenticError, match="has no checkpoint; train first"):
+        load_policy(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(AgenticError, match="is not valid JSON"):
+        load_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "layout", "inputs", "trajectories", "pool"),
+    [
+        ("at", "1", "Rsard", 2, 1.0),
+        ("at", "5", "Rsard", 2, 1.0),
+        ("at", "4", "Rsar", 2, 1.0),
+        ("dt", "5", "Rsa", 1, 1.0),
+        ("bc", "1", "sa", 1, 1.0),
+        ("bc10", "4", "sa", 1, 0.1),
+    ],
+)
+def test_methods_are_settings_of_one_network(data, method, layout, inputs, trajectories, pool):
+    config = dataclasses.replace(CONFIG, method=method, layout=layout)
+    policy, sampler = config.policy(data), config.sampler(data)
+    assert (policy.inputs, policy.trajectories) == (inputs, trajectories)
+    assert policy.joint == (layout == "1")
+    assert policy.action_chunk == (10 if layout == "1" else 1)
+    assert (sampler.trajectories, sampler.top_fraction) == (trajectories, pool)
+    assert sampler.batch_size * sampler.trajectories == CONFIG.batch_size
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"task": "cartpole_swingu"}, "unknown task 'cartpole_swingu'.*cartpole_swingup"),
+        ({"method": "att"}, "method is 'att'; did you mean 'at'"),
+        ({"layout": "6"}, "layout is '6'; .*valid: 1, 4, 5"),
+        ({"batch_size": 5}, "batch_size is 5 trajectories, in chains of 2; take a multiple of 2"),
+        ({"batch_size": 1}, "batch_size is 1"),
+    ],
+)
+def test_contradictions_die_in_one_sentence(fields, words):
+    with pytest.raises(AgenticError, match=words):
+        dataclasses.replace(CONFIG, **fields)
