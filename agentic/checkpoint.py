@@ -6,6 +6,7 @@ under its final name only when it is whole.
 
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,9 +53,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _remove_partial(folder: Path) -> None:
-    """Remove what a broken save left, under our temporary name and orbax's own."""
-    for path in folder.glob("*.partial*"):
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove what a broken save left, under our temporary name and orbax's own.
+
+    When one of orbax's writers fails, others may still be at work; they are waited for.
+    """
+    for _ in range(20):
+        left = list(folder.glob("*.partial*"))
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+        if not left:
+            return
+        time.sleep(0.1)
 
 
 def save(run: Path, step: int, items: dict[str, Any], keep: int = 2) -> None:

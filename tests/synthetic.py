@@ -17,13 +17,13 @@ TARGET = 2.5  # met by about half of the random trajectories
 LENGTHS = np.array([[7, 5, 6], [4, 7, 2]])
 
 LAYOUTS = {
-    "5": {"joint": False, "action_chunk": 1},
+    "5": {"joint": False, "action_chunk": 1, "layers": 2},
     "4": {"joint": False, "action_chunk": 1, "inputs": "Rsar"},
     "1": {"action_chunk": 1},
-    "chunk of 3": {"action_chunk": 3},
+    "chunk of 3": {"action_chunk": 3, "layers": 2},
     "sa, chunk of 4": {"action_chunk": 4, "inputs": "sa"},
-    "grouped heads": {"action_chunk": 1, "heads": 4, "key_value_heads": 2, "layers": 1},
-    "no trajectory embedding": {"action_chunk": 2, "trajectory_embedding": False, "layers": 1},
+    "grouped heads": {"action_chunk": 1, "heads": 4, "key_value_heads": 2},
+    "no trajectory embedding": {"action_chunk": 2, "trajectory_embedding": False},
 }
 
 
@@ -32,7 +32,7 @@ def policy_config(layout: str = "1", **fields) -> PolicyConfig:
     base = {
         "trajectories": 3,
         "width": 16,
-        "layers": 2,
+        "layers": 1,
         "feedforward": 2,
         "block": 8,
         "normalization": Normalization((0.1,) * OBSERVATIONS, (2.0,) * OBSERVATIONS, 5.0),

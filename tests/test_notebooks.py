@@ -50,7 +50,7 @@ def test_explore_results_runs_on_a_tiny_run(tiny_run, tmp_path, monkeypatch):
         from nbclient import NotebookClient
 
         client = NotebookClient(
-            notebook, timeout=300, kernel_name="python3",
+            notebook, timeout=300, startup_timeout=300, kernel_name="python3",
             resources={"metadata": {"path": str(FOLDER)}},
         )  # fmt: skip
         client.execute()

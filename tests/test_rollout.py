@@ -81,12 +81,13 @@ def test_every_context_lives_its_episodes_and_keeps_the_others_company():
         np.testing.assert_array_equal(steps.active[:, b], t < 2 * length)
 
 
-def test_an_episode_starts_in_the_state_of_its_seed_and_its_index():
-    _, steps = live(RAGGED)
+@pytest.mark.parametrize("lengths", [RAGGED, (3, 3, 3)], ids=["one by one", "together"])
+def test_an_episode_starts_in_the_state_of_its_seed_and_its_index(lengths):
+    _, steps = live(lengths)
     template = environment.load(TASK)
     for b, seed in enumerate(SEEDS):
         for index in (0, 1):
-            first = steps.observations[index * RAGGED[b], b]
+            first = steps.observations[index * lengths[b], b]
             np.testing.assert_array_equal(first, environment.reset(template, (seed, index)))
 
 

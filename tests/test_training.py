@@ -21,7 +21,7 @@ from agentic.training import (
     schedule,
 )
 
-GOLDEN = {"all": 0.0, "last": 0.0}
+GOLDEN = {"all": 0.6826137, "last": 0.7270839}
 TRAINING = TrainingConfig(steps=4, log_every=1, checkpoint_every=2, warmup=1)
 
 
@@ -114,9 +114,9 @@ def test_a_loss_that_is_not_finite_stops_before_its_record(compiled):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fields", [{"dtype": "bfloat16"}, {"dropout": 0.5, "input_noise": 0.1}])
+@pytest.mark.parametrize("fields", [{"dtype": "bfloat16"}, {"dropout": 0.5}])
 def test_half_precision_and_dropout_train_too(fields):
-    config = synthetic.policy_config("1", layers=1, **fields)
+    config = synthetic.policy_config("1", **fields)
     first, batch = jax.device_get(initial_state(config, TRAINING)), synthetic.chain()
     step = make_step(config, TRAINING)
 
@@ -124,7 +124,8 @@ def test_half_precision_and_dropout_train_too(fields):
         state = first._replace(step=np.int32(number))
         return float(step(jax.tree.map(jnp.asarray, state), batch)[1].loss)
 
-    state, _ = step(jax.tree.map(jnp.asarray, first), batch)
+    with jax.numpy_dtype_promotion("standard"):  # flax's layer norm relies on it in bfloat16
+        state, _ = step(jax.tree.map(jnp.asarray, first), batch)
     state, metrics = step(state, batch)
     assert np.isfinite(metrics).all()
     leaves = zip(*map(jax.tree.leaves, (first.parameters, state.parameters)), strict=True)

@@ -21,13 +21,13 @@ def trajectory(steps: int = 3) -> Trajectory:
     )
 
 
-def chain(*lead: int) -> Chain:
+def chain(*lead: int, sign: int = -1) -> Chain:
     rng = np.random.default_rng(0)
     return chain_of_hindsight(
         observations=rng.normal(size=(*lead, 3, 4, 5)).astype(np.float32),
         actions=rng.uniform(-1, 1, (*lead, 3, 4, 2)).astype(np.float32),
-        rewards=-rng.uniform(size=(*lead, 3, 4)).astype(np.float32),
-        # Ragged, and absent from the last place: its return, 0, is above all the others.
+        rewards=sign * rng.uniform(size=(*lead, 3, 4)).astype(np.float32),
+        # Ragged; the last place is absent, and its empty sum, 0, is no return to be compared.
         mask=np.broadcast_to(np.arange(4) < np.array([[4], [2], [0]]), (*lead, 3, 4)),
     )
 
@@ -82,9 +82,9 @@ def test_a_trajectory_cannot_be_changed_in_place():
         trajectory().rewards = np.zeros(3)
 
 
-@pytest.mark.parametrize("lead", [(), (2,), (2, 2)])
-def test_a_legal_chain_passes_with_any_batch_axes(lead):
-    legal = chain(*lead)
+@pytest.mark.parametrize(("lead", "sign"), [((), 1), ((2,), -1), ((2,), 1), ((2, 2), -1)])
+def test_a_legal_chain_passes_with_any_batch_axes(lead, sign):
+    legal = chain(*lead, sign=sign)
     assert legal.check() is legal
 
 
@@ -96,9 +96,10 @@ def test_a_chain_of_other_shapes_is_refused(field):
         shorter.check()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("order", [[1, 0, 2], [2, 0, 1]], ids=["descending", "absent first"])
-def test_a_chain_in_another_order_is_refused(order):
-    shuffled = Chain(*(array.copy() for array in chain(2)))
+def test_a_chain_in_another_order_is_refused(order, sign):
+    shuffled = Chain(*(array.copy() for array in chain(2, sign=sign)))
     for array in shuffled:
         array[1] = array[1][order]
     with pytest.raises(AgenticError, match=r"chain has returns \[\[.*they must ascend\.$"):

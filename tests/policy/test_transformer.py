@@ -99,11 +99,10 @@ def test_behaviour_cloning_ignores_returns_rewards_and_completions():
     np.testing.assert_array_equal(run(parameters, chain), run(parameters, other))
 
 
-@pytest.mark.parametrize("fields", [{"dropout": 0.5}, {"input_noise": 0.1}])
-def test_dropout_and_noise_act_only_with_a_key_and_each_key_its_own_way(fields):
-    config = synthetic.policy_config("1", layers=1, **fields)
+def test_dropout_acts_only_with_a_key_and_each_key_its_own_way():
+    config = synthetic.policy_config("1", dropout=0.5)
     parameters, chain = synthetic.parameters(config), synthetic.chain()
-    plain = synthetic.policy_config("1", layers=1)
+    plain = synthetic.policy_config("1")
     without = synthetic.forward(plain)(parameters, chain)
     np.testing.assert_array_equal(synthetic.forward(config)(parameters, chain), without)
     run = jax.jit(lambda key: bind(config, parameters)(chain, key))
@@ -117,7 +116,8 @@ def test_bfloat16_is_the_same_policy_roughly():
     config = synthetic.policy_config("chunk of 3")
     half = dataclasses.replace(config, dtype="bfloat16")
     parameters, chain = synthetic.parameters(config), synthetic.chain()
-    actual = synthetic.forward(half)(parameters, chain)
+    with jax.numpy_dtype_promotion("standard"):  # flax's layer norm relies on it
+        actual = synthetic.forward(half)(parameters, chain)
     assert actual.dtype == np.float32
     expected = synthetic.forward(config)(parameters, chain)
     difference = np.abs(actual - expected)[chain.mask]
