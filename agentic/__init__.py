@@ -12,6 +12,7 @@ _HOMES = {
     "evaluate": "agentic.evaluation",
     "load_dataset": "agentic.dataset",
     "load_policy": "agentic.experiment",
+    "register": "agentic.simulation",
     "run": "agentic.experiment",
     "sample_directory": "agentic.dataset",
     "write_report": "agentic.report",

@@ -126,9 +126,12 @@ def _shape(shapes: dict[str, tuple[int, ...]], name: str) -> str:
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Return every leaf's shape by its path, the same for nested dictionaries and named tuples."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {
-        "/".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))))
-                 for key in path): tuple(np.shape(leaf) if not hasattr(leaf, "shape") else leaf.shape)
-        for path, leaf in leaves
-    }  # fmt: skip
+    return {"/".join(map(_key, path)): tuple(np.shape(leaf)) for path, leaf in leaves}
+
+
+def _key(key: Any) -> str:
+    """Return one step of a path; orbax keeps names and indices but not the kinds of containers."""
+    found = (getattr(key, kind) for kind in ("key", "idx", "name") if hasattr(key, kind))
+    return str(next(found, key))

@@ -224,13 +224,14 @@ def _loop(state, policy, training, sampler, folder, log, progress) -> None:
     """Train, log and save; Ctrl-C is met at the next record, when the state is whole and finite."""
     saved = int(state.step)
     with Interruption() as interruption:
-        for state, record in fit(state, make_step(policy, training), sampler, training):
+        loop = fit(state, make_step(policy, training), sampler, training)
+        for reached, record in loop:
             log.write(record)
             done = record["step"]
             stopping = interruption.requested and done < training.steps
             due = done // training.checkpoint_every > saved // training.checkpoint_every
             if due or stopping or done == training.steps:
-                _save(folder, done, state)
+                _save(folder, done, reached)
                 saved = done
             if progress is not None:
                 progress(record)

@@ -75,7 +75,7 @@ class MetricsLog:
     """Appends metrics records to metrics.jsonl and, where it is installed, to TensorBoard."""
 
     def __init__(self, folder: Path, step: int):
-        """Open the log of a run that starts at `step`; later lines of an earlier try are dropped."""
+        """Open the log of a run at `step`; lines that an earlier try wrote past it are dropped."""
         path = folder / "metrics.jsonl"
         kept = [record for record in read_jsonl(path) if record["step"] <= step]
         write_jsonl(path, kept)

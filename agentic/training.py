@@ -35,7 +35,7 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints; the last step always has one.
     """
 
-    steps: int = 1200
+    steps: int = 2500
     learning_rate: float = 2e-3
     warmup: int = 100
     weight_decay: float = 1e-4

@@ -10,13 +10,14 @@ import pytest
 import synthetic
 
 from agentic import checkpoint
+from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
 from agentic.experiment import ExperimentConfig, Interrupted, load_policy, run
 from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"
 CONFIG = ExperimentConfig(
-    task=TASK, data="memory", trajectories=2, layers=1, width=16, batch_size=4, dropout=0.1,
+    task=TASK, data="memory", trajectories=2, action_chunk=10, best_fraction=0.1, layers=1, width=16, batch_size=4, dropout=0.1,
     steps=4, log_every=1, checkpoint_every=2, seed=3,
 )  # fmt: skip
 
@@ -134,10 +135,15 @@ def test_a_second_ctrl_c_does_not_wait(data, tmp_path):
     assert checkpoint.steps(tmp_path) == []
 
 
-def test_a_diverging_run_keeps_its_last_checkpoint(data, tmp_path):
-    config = dataclasses.replace(CONFIG, learning_rate=1e30)
-    with pytest.raises(NonFiniteLoss, match="at step 3; lower the learning rate"):
-        run(config, tmp_path, data=data)
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(data, tmp_path, monkeypatch):
+    class Breaking(ChainSampler):
+        def __call__(self, step):
+            chain = super().__call__(step)
+            return chain._replace(rewards=chain.rewards / np.float32(step != 2))
+
+    monkeypatch.setattr("agentic.experiment.ChainSampler", Breaking)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteLoss, match="the loss is nan at step 3"):
+        run(CONFIG, tmp_path, data=data)
     assert checkpoint.steps(tmp_path) == [2]
     assert [record["step"] for record in metrics(tmp_path)] == [1, 2]
 

@@ -1,10 +1,10 @@
 """The notebooks run from their first cell to their last, and are stored without outputs."""
 
-import warnings
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import agentic
 
@@ -46,14 +46,11 @@ def test_explore_results_runs_on_a_tiny_run(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setenv("AGENTIC_EPISODES", "2")
     monkeypatch.setenv("AGENTIC_SEEDS", "2")
     notebook = nbformat.read(FOLDER / "01_explore_results.ipynb", as_version=4)
-    with warnings.catch_warnings():
-        from nbclient import NotebookClient
-
-        client = NotebookClient(
-            notebook, timeout=300, startup_timeout=300, kernel_name="python3",
-            resources={"metadata": {"path": str(FOLDER)}},
-        )  # fmt: skip
-        client.execute()
+    client = NotebookClient(
+        notebook, timeout=300, startup_timeout=300, kernel_name="python3",
+        resources={"metadata": {"path": str(FOLDER)}},
+    )  # fmt: skip
+    client.execute()
 
     outputs = [(cell.id, output) for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [name for name, output in outputs if "image/png" in output.get("data", {})]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agentic.errors import AgenticError
-from agentic.report import figures, save_figures, sentences, write_report
 from agentic.files import write_bytes
+from agentic.report import figures, save_figures, sentences, write_report
 from agentic.report.folder import read_run
 from agentic.report.results import METHODS, rows_of, variants_of
 from agentic.report.theme import LIGHT

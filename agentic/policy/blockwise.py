@@ -23,7 +23,7 @@ class LayerCache(NamedTuple):
 
 
 def by_blocks(function: Callable, x: jax.Array, block: int) -> jax.Array:
-    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of each row at a time."""
+    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of a row at a time."""
     batch, tokens, width = x.shape
     if tokens <= block:
         return function(x)
@@ -49,9 +49,10 @@ class BlockwiseBlock(nnx.Module):
         self.config = config
         width, size = config.width, config.head_size
         dtype = jnp.dtype(config.dtype)
+        plain = nnx.initializers.normal(0.02)
         residual = nnx.initializers.normal(0.02 / (2 * config.layers) ** 0.5)
 
-        def linear(inputs: int, outputs: int, init=nnx.initializers.normal(0.02)) -> nnx.Linear:
+        def linear(inputs: int, outputs: int, init=plain) -> nnx.Linear:
             return nnx.Linear(inputs, outputs, kernel_init=init, dtype=dtype, rngs=rngs)
 
         self.attention_norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
@@ -73,9 +74,10 @@ class BlockwiseBlock(nnx.Module):
         self, x: jax.Array, positions: jax.Array, cache: LayerCache, slots: jax.Array,
         cached_positions: jax.Array,
     ) -> tuple[jax.Array, LayerCache]:  # fmt: skip
-        """Map new tokens x [B, T, W], seeing the cache and each other; write them to `slots` [B, T].
+        """Map new tokens x [B, T, W] that see the cache and each other; write them to `slots`.
 
-        A slot past the cache's end writes nothing. `cached_positions` [B, S] includes the new ones.
+
+        slots [B, T] past the cache's end write nothing; cached_positions [B, S] has the new ones.
         """
         q, k, v = self.project(x)
         rows = jnp.arange(x.shape[0])[:, None]

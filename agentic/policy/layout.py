@@ -1,10 +1,10 @@
 """From chains to token inputs: chunks of steps, what lies before them, and token positions.
 
-A chunk is `action_chunk` consecutive steps (one, for separate tokens). It has a *situation*, what is
-known before it acts (return-to-go, observation), and an *outcome*, what it did (actions, rewards,
-completions). Separate tokens of a chunk run situation, then outcome. A joint token holds the
-situation and the outcome of the chunk before it, across the border between trajectories too, so that
-the completion of one trajectory is the first thing known in the next.
+A chunk is `action_chunk` consecutive steps (one, for separate tokens). It has a *situation*, what
+is known before it acts (return-to-go, observation), and an *outcome*, what it did (actions,
+rewards, completions). Separate tokens of a chunk run situation, then outcome. A joint token holds
+the situation and the outcome of the chunk before it, across the border between trajectories too,
+so that the completion of one trajectory is the first thing known in the next.
 
 Axis letters: B batch, n trajectories, T steps, C chunks, c steps per chunk, m tokens per chunk.
 """

@@ -19,8 +19,8 @@ from agentic.trajectory import Chain
 class Step(NamedTuple):
     """What acting adds to B contexts: the situation now, and the outcome of the chunk before.
 
-    returns_to_go [B] raw; observations [B, O] raw; actions [B, c, A], rewards, completions [B, c] of
-    the chunk before, zeros where there is none; episode, chunk [B] place the situation;
+    returns_to_go [B] raw; observations [B, O] raw; actions [B, c, A], rewards, completions [B, c]
+    of the chunk before, zeros where there is none; episode, chunk [B] place the situation;
     previous_episode, previous_chunk [B] place the outcome (-1: none); write [B] bool, False leaves
     a row's context as it is.
     """
@@ -198,7 +198,7 @@ class AgenticTransformer(nnx.Module):
         return self.head(latents, normalize(self.config, observations))
 
     def tokens(self, chain: Chain, key: jax.Array | None):
-        """Return embedded tokens [B, n*C*m, W], their places, and a dropout key per layer and one."""
+        """Return embedded tokens [B, n*C*m, W], their places, and dropout keys: one a layer + 1."""
         config, embed = self.config, self.embedding
         chunks = cut(config, chain)
         present = chunks.mask.any(axis=-1)
@@ -260,7 +260,7 @@ class AgenticTransformer(nnx.Module):
         return embed.place(x, episode, jnp.maximum(chunk, 0)), episode, chunk, offset
 
     def _read(self, x: jax.Array, n: int) -> jax.Array:
-        """Pick the tokens that actions are read from and norm them: [B, n*C*m, W] -> [B, n, C, W]."""
+        """Pick and norm the tokens that actions are read from: [B, n*C*m, W] -> [B, n, C, W]."""
         config = self.config
         m = config.tokens_per_chunk
         offset = 0 if config.joint else config.inputs.index("s")

@@ -23,7 +23,10 @@ SIZES = {"observation_size": 4, "action_size": 2, "episode_length": 7}
         ({"layers": -1}, "layers is -1"),
         ({"width": 0}, "width is 0"),
         ({"block": 0}, "block is 0"),
-        ({"joint": False}, "action_chunk is 10 with separate tokens; only the joint layout"),
+        (
+            {"joint": False, "action_chunk": 10},
+            "action_chunk is 10 with separate tokens; only the joint layout",
+        ),
         ({"heads": 3}, "heads must divide width"),
         ({"heads": 4, "key_value_heads": 3}, "key_value_heads must divide heads"),
         ({"dropout": 1.0}, r"dropout is 1.0; it must lie in \[0, 1\)"),
