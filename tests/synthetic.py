@@ -32,6 +32,7 @@ def policy_config(layout: str = "1", **fields) -> PolicyConfig:
     base = {
         "trajectories": 3,
         "width": 16,
+        "dropout": 0.0,
         "layers": 1,
         "feedforward": 2,
         "block": 8,

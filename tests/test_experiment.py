@@ -17,8 +17,8 @@ from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"
 CONFIG = ExperimentConfig(
-    task=TASK, data="memory", trajectories=2, action_chunk=10, best_fraction=0.1, layers=1, width=16, batch_size=4, dropout=0.1,
-    steps=4, log_every=1, checkpoint_every=2, seed=3,
+    task=TASK, data="memory", trajectories=2, action_chunk=10, best_fraction=0.1, layers=1,
+    width=16, batch_size=4, dropout=0.1, steps=4, log_every=1, checkpoint_every=2, seed=3,
 )  # fmt: skip
 
 
