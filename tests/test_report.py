@@ -347,7 +347,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agentic.report.folder.os.replace", full)
+    monkeypatch.setattr("agentic.files.os.replace", full)
     with pytest.raises(AgenticError, match="No space left on device"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
