@@ -1,0 +1,159 @@
+"""Which settings matter on data/sample? One change at a time, on seeds that nothing reports.
+
+Question:  loss, how the last trajectory is drawn, chain length, tokens a step, steps a token,
+           embeddings, dropout, completion mode and target return: what does each do to the return?
+Command:   python -m experiments.recipe.experiment
+Hardware:  2 CPU cores, no GPU; every cell on one core, two cells side by side
+Time:      see report.md, which this script writes with the results
+
+Training seeds 100 and 101, evaluation seeds 1000 to 1015: for choosing, never for reporting.
+Separate tokens cost some twenty times a joint token of twenty steps; those rows train fewer steps
+on chains of two, and have a joint row of the same steps and chain beside them.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from agentic.dataset import sample_directory
+from agentic.experiment import ExperimentConfig
+from experiments.cells import (
+    Cell,
+    collect,
+    document_of,
+    on_core,
+    run_cell,
+    run_missing,
+    seconds_of,
+    table,
+)
+
+HERE = Path(__file__).resolve().parent
+TASK = "cartpole_swingup"
+TRAINING_SEEDS = (100, 101)
+EVALUATION_SEEDS = tuple(range(1000, 1016))
+EPISODES = 4
+TARGET_FACTORS = (0.5, 0.75, 1.0, 1.25)
+SHORT = {"steps": 250, "trajectories": 2}
+VARIANTS: dict[str, dict] = {
+    "default": {},
+    "bc": {"method": "bc"},
+    "bc10": {"method": "bc10"},
+    "dt": {"method": "dt"},
+    "loss-all": {"loss": "all"},
+    "best-1.0": {"best_fraction": 1.0},
+    "best-0.1": {"best_fraction": 0.1},
+    "loss-all-best-1.0": {"loss": "all", "best_fraction": 1.0},
+    "uniform": {"count": "uniform"},
+    "chain-1": {"trajectories": 1},
+    "chain-2": {"trajectories": 2},
+    "chain-8": {"trajectories": 8},
+    "chunk-5": {"action_chunk": 5},
+    "chunk-10": {"action_chunk": 10},
+    "chunk-40": {"action_chunk": 40},
+    "no-embedding": {"trajectory_embedding": False},
+    "completion-done": {"completion": "done"},
+    "dropout-0.1": {"dropout": 0.1},
+    "short-layout-1": SHORT,
+    "short-layout-1-chunk-1": {**SHORT, "action_chunk": 1},
+    "short-layout-4": {**SHORT, "layout": "4"},
+    "short-layout-5": {**SHORT, "layout": "5"},
+}
+# An hour of one core for a second seed would say little more about rows that are far off.
+ONE_SEED = ("short-layout-1-chunk-1", "short-layout-4", "short-layout-5")
+
+
+def cells() -> dict[str, Cell]:
+    """Return every cell by name."""
+    found = [
+        Cell(
+            name=f"{variant}-{seed}",
+            config=ExperimentConfig(TASK, str(sample_directory()), seed=seed, **fields),
+            target_factors=TARGET_FACTORS if variant == "default" else (1.0,),
+        )
+        for seed in TRAINING_SEEDS
+        for variant, fields in VARIANTS.items()
+        if seed == TRAINING_SEEDS[0] or variant not in ONE_SEED
+    ]
+    return {cell.name: cell for cell in found}
+
+
+def report(root: Path, records: list[dict]) -> None:
+    """Write report.md from the raw results."""
+    from agentic.files import write_bytes
+
+    document = document_of(root, "default-100")
+    returns, best = np.asarray(document["data"]["returns"]), document["target_return"]
+    rows, targets = [], []
+    for variant, fields in VARIANTS.items():
+        names = [f"{variant}-{seed}" for seed in TRAINING_SEEDS if f"{variant}-{seed}" in cells()]
+        runs = [table(records, cell=name, target_return=best) for name in names]
+        seconds = np.mean([seconds_of(root, name)["training"] for name in names])
+        change = ", ".join(f"{key} {value}" for key, value in fields.items()) or "none"
+        means = ", ".join(f"{run.mean():.0f}" for run in runs)
+        episodes = ", ".join(f"{value:.0f}" for value in np.mean([r.mean(0) for r in runs], 0))
+        average = np.mean([run.mean() for run in runs])
+        rows.append(
+            f"| {variant} | {change} | {average:.0f} | {means} | {episodes} | {seconds:.0f} |"
+        )
+    for factor in TARGET_FACTORS:
+        runs = [
+            table(records, cell=f"default-{seed}", target_return=factor * best)
+            for seed in TRAINING_SEEDS
+        ]
+        means = ", ".join(f"{run.mean():.0f}" for run in runs)
+        targets.append(f"| {factor:g} x best = {factor * best:.0f} | {means} |")
+    text = f"""# Recipe: one change at a time
+
+Written by `python -m experiments.recipe.experiment` from results.jsonl; do not edit.
+
+Data: data/sample, mean return {returns.mean():.1f}, best {returns.max():.1f}. Training seeds \
+{TRAINING_SEEDS}, {len(EVALUATION_SEEDS)} contexts (evaluation seeds {EVALUATION_SEEDS[0]} to \
+{EVALUATION_SEEDS[-1]}) of {EPISODES} episodes, target return the data's best, context kept. \
+Commit `{document["commit"]}`; {document["machine"]}. Training seconds are of one core beside \
+other work, so they are upper bounds.
+
+With one or two training seeds a variant, only large differences mean anything.
+
+| variant | change | mean return | each training seed | by episode | training seconds |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+## Target return
+
+The default recipe, conditioned on other returns than the data's best:
+
+| target return | mean return of each training seed |
+|---|---|
+{chr(10).join(targets)}
+"""
+    write_bytes(HERE / "report.md", text.encode())
+    print(text)
+
+
+def main(
+    root: Path = Path("runs/recipe"),
+    jobs: int = os.cpu_count() or 1,
+    cell: str | None = None,
+    core: int = 0,
+) -> None:
+    """Run the missing cells, then write results.jsonl and report.md.
+
+    Args:
+        root: where the run folders go.
+        jobs: cells at the same time.
+        cell: run this one cell only.
+        core: the core that a single cell runs on.
+    """
+    if cell is not None:
+        on_core(core)
+        run_cell(cells()[cell], root / cell, EPISODES, EVALUATION_SEEDS)
+        return
+    run_missing("experiments.recipe.experiment", list(cells()), root, jobs)
+    report(root, collect(root, list(cells()), HERE / "results.jsonl"))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
