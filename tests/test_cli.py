@@ -126,6 +126,24 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     assert (trained / "learning_curve.png").exists() and (trained / "episodes.png").exists()
 
 
+def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys, monkeypatch):
+    demo = ("demo", "--out", tmp_path / "demo", "--steps", "2", "--contexts", "1")
+    assert run(*demo) == 0
+    words = capsys.readouterr().out
+    assert all(f"at, {memory}" in words for memory in ("kept", "cleared", "index", "random"))
+    assert str(tmp_path / "demo" / "report.html") in words
+    files = {
+        path.name: path.read_bytes() for path in (tmp_path / "demo").iterdir() if path.is_file()
+    }
+    assert len(files["evaluation.jsonl"].splitlines()) == 5 * 4
+    assert {"learning_curve.png", "episodes.png", "returns.png", "report.html"} <= files.keys()
+    monkeypatch.setattr("agentic.cli.demo.evaluate_run", lambda *a, **k: None)  # only takes time
+    assert run(*demo) == 0
+    assert "trained already" in capsys.readouterr().out
+    for name in ("metrics.jsonl", "config.json"):
+        assert (tmp_path / "demo" / name).read_bytes() == files[name]
+
+
 def test_store_is_converted_described_and_trained_on(episodes, tmp_path, capsys):
     store = tmp_path / "store.h5"
     assert run("data", "convert", episodes, store, "--task", TASK) == 0

@@ -77,12 +77,12 @@ def evaluate_run(
         )
     results: list[tuple[str, Evaluation]] = []
     for memory in memories:
-        with progress(f"evaluating, memory {memory}", "steps") as advance:
+        with progress(f"evaluating, {memory}", "steps") as advance:
             result = roll_out(policy, task, episodes, seeds, memory, dataset, advance)
         results.append((document["method"], result))
     if random_policy:
         count = results[0][1].returns.shape[1]
-        with progress("evaluating random actions", "steps") as advance:
+        with progress("random actions", "steps") as advance:
             uniform = RandomPolicy(get_task(task).action_size, tuple(seeds))
             results.append(("random", roll_out(uniform, task, count, seeds, progress=advance)))
     source = {"step": step or latest_step(run), "target_return": policy.target_return}
@@ -97,8 +97,8 @@ def evaluate_run(
         protocol_table(
             f"{task}: return of {result.returns.shape[1]} episodes in {len(seeds)} contexts",
             rows,
-            "mean [95 % bootstrap interval over contexts]; best is the largest of the episodes of "
-            f"a context. Data: mean {sum(returns) / len(returns):.0f}, best {max(returns):.0f}; "
+            "mean and its 95 % bootstrap interval over contexts; best: the largest of a context's "
+            f"episodes. Data: mean {sum(returns) / len(returns):.0f}, best {max(returns):.0f}; "
             f"target return {policy.target_return:.0f}.",
         )
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from agentic.cli.terminal import console
+from agentic.cli.terminal import say
 from agentic.report import write_report
 
 
@@ -21,6 +21,6 @@ def report(arguments: Sequence[str]) -> None:
         """
         page = out or runs[0] / "report.html"
         write_report(list(runs), page)
-        console.print(f"report: {page}")
+        say(f"report: {page}")
 
     tyro.cli(command, prog="agentic report", args=arguments)

@@ -11,8 +11,6 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +18,11 @@ from rich.text import Text
 from agentic.protocol import Summary
 
 console = Console()
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a line that keeps paths and commands whole, so that they can be copied."""
+    console.print(text, style=style, soft_wrap=True, highlight=False)
 
 
 class RateColumn(ProgressColumn):
@@ -32,20 +35,40 @@ class RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the rate as text."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.1f} {self.unit}/s", style="cyan")
+        if speed is None:
+            return Text("")
+        digits = 0 if speed >= 100 else 1
+        return Text(f"{speed:,.{digits}f} {self.unit}/s", style="cyan")
+
+
+class TimeColumn(ProgressColumn):
+    """The time that is left, or in the end the time it took."""
+
+    def render(self, task: Task) -> Text:
+        """Return minutes and seconds, as text that says which of the two it is."""
+        if task.finished:
+            return Text(f"in {_clock(task.finished_time)}", style="cyan")
+        return Text(f"{_clock(task.time_remaining)} left", style="cyan")
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
     """Show a bar; yields advance(done, total, note="")."""
+    # All of it fits into 80 columns.
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         RateColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeColumn(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as bars:
@@ -57,20 +80,20 @@ def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
         yield advance
 
 
-def interval(summary: Summary) -> str:
-    """Return `mean [low, high]`, without brackets where one value gives no interval."""
+def cell(summary: Summary) -> str:
+    """Return the mean, and below it the interval where more than one value gives one."""
     if summary.low != summary.low:
         return f"{summary.mean:.0f}"
-    return f"{summary.mean:.0f} [{summary.low:.0f}, {summary.high:.0f}]"
+    return f"{summary.mean:.0f}\n[dim]{summary.low:.0f} to {summary.high:.0f}[/dim]"
 
 
 def protocol_table(title: str, rows: dict[str, dict[str, Summary]], caption: str) -> Table:
     """Return a table of named rows of protocol summaries."""
-    table = Table(title=title, caption=caption)
+    table = Table(title=title, caption=caption, show_lines=True)
     table.add_column("")
     names = next(iter(rows.values()))
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for label, summaries in rows.items():
-        table.add_row(label, *(interval(summary) for summary in summaries.values()))
+        table.add_row(label, *(cell(summary) for summary in summaries.values()))
     return table

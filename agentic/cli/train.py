@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tyro
 
-from agentic.cli.terminal import console, progress
+from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset, load_dataset
-from agentic.experiment import METHODS, ExperimentConfig, run
+from agentic.experiment import ExperimentConfig, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ def train(arguments: Sequence[str]) -> None:
     config = ExperimentConfig(**own)
     data = load(config)
     train_with_progress(config, command.out, command.resume, data)
-    console.print(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
+    say(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
 
 
 def load(config: ExperimentConfig) -> Dataset:
@@ -41,12 +41,12 @@ def load(config: ExperimentConfig) -> Dataset:
         data = load_dataset(config.data, config.task, config.control, advance)
         advance(len(data), len(data))
     returns = data.returns
-    console.print(
+    say(
         f"{len(data)} episodes of {config.task}, returns {returns.min():.0f} to "
         f"{returns.max():.0f}, mean {returns.mean():.0f}"
     )
     if not str(config.data).endswith(".h5"):
-        console.print(
+        say(
             f"hint: `agentic data convert {config.data} OUT.h5 --task {config.task}` makes "
             "loading instant",
             style="dim",
@@ -56,11 +56,10 @@ def load(config: ExperimentConfig) -> Dataset:
 
 def train_with_progress(config: ExperimentConfig, out: Path, resume: bool, data: Dataset) -> None:
     """Train behind a progress bar."""
-    title = METHODS[config.method].title
-    with progress(f"training {title} (compiling first)", "steps") as advance:
+    with progress(f"training {config.method}", "steps") as advance:
 
         def show(record: dict[str, float]) -> None:
             advance(int(record["step"]), config.steps, f"loss {record['loss']:.4f}")
 
-        advance(0, config.steps)
+        advance(0, config.steps, "compiling")
         run(config, out, resume, data, show)
