@@ -1,6 +1,7 @@
 """`agentic evaluate`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -77,12 +78,12 @@ def evaluate_run(
         )
     results: list[tuple[str, Evaluation]] = []
     for memory in memories:
-        with progress(f"evaluating, {memory}", "steps") as advance:
+        with _bar(f"evaluating, {memory}", len(seeds)) as advance:
             result = roll_out(policy, task, episodes, seeds, memory, dataset, advance)
         results.append((document["method"], result))
     if random_policy:
         count = results[0][1].returns.shape[1]
-        with progress("random actions", "steps") as advance:
+        with _bar("random actions", len(seeds)) as advance:
             uniform = RandomPolicy(get_task(task).action_size, tuple(seeds))
             results.append(("random", roll_out(uniform, task, count, seeds, progress=advance)))
     source = {"step": step or latest_step(run), "target_return": policy.target_return}
@@ -102,3 +103,10 @@ def evaluate_run(
             f"target return {policy.target_return:.0f}.",
         )
     )
+
+
+@contextmanager
+def _bar(what: str, contexts: int) -> Iterator[Callable[[int, int], None]]:
+    """Show the environment steps of all contexts, given the steps of each."""
+    with progress(what, "steps") as advance:
+        yield lambda done, total: advance(done * contexts, total * contexts)
