@@ -12,15 +12,16 @@ from agentic.errors import AgenticError, closest
 class Task:
     """What a task looks like from outside, and where its model and initial states come from."""
 
-    name: str  # "walker_run": the domain, then the goal
-    domain: str  # "walker": one model and one observation
+    name: str  # "walker_run": the domain, then the goal; either may contain underscores
+    domain: str  # "walker": one robot and one observation
     goal: str  # "run": one reward
     observation_size: int  # O
     action_size: int  # A, every action in [-1, 1]
     physics_size: int  # P = positions + velocities + activations
     episode_length: int  # control steps until the time limit
     control_timestep: float  # seconds from one action to the next
-    suite_task: str  # the dm_control suite task that gives the model and the initial states
+    # The dm_control suite task that gives the model and the initial states; None for our own.
+    suite_task: str | None
     fixed_model: bool  # False where every episode changes the model itself
 
     @property
@@ -43,17 +44,24 @@ _POINT_MASS = _Sizes(4, 2, 4, 0.02)
 _CHEETAH = _Sizes(17, 6, 18, 0.01)
 _WALKER = _Sizes(24, 6, 18, 0.025)
 _QUADRUPED = _Sizes(78, 12, 57, 0.02)
+_MAZE = _Sizes(4, 2, 4, 0.02)
+_JACO = _Sizes(42, 9, 18, 0.04, episode_length=250)
+_CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
 def _task(
-    domain: str, goal: str, sizes: _Sizes, suite_task: str = "", fixed_model: bool = True
+    domain: str,
+    goal: str,
+    sizes: _Sizes,
+    suite_task: str | None = "",
+    fixed_model: bool = True,
 ) -> Task:
     return Task(
         name=f"{domain}_{goal}",
         domain=domain,
         goal=goal,
         **vars(sizes),
-        suite_task=suite_task or goal,
+        suite_task=goal if suite_task == "" else suite_task,
         fixed_model=fixed_model,
     )
 
@@ -69,8 +77,13 @@ TASKS: dict[str, Task] = {
         _task("cartpole", "three_poles", _Sizes(11, 1, 8, 0.01)),
         _task("cheetah", "run", _CHEETAH),
         _task("cheetah", "run_backward", _CHEETAH, suite_task="run"),
+        *(_task("jaco", f"reach_{corner}", _JACO, suite_task=None) for corner in _CORNERS),
         _task("point_mass", "easy", _POINT_MASS),
         _task("point_mass", "hard", _POINT_MASS, fixed_model=False),
+        *(
+            _task("point_mass_maze", f"reach_{corner}", _MAZE, suite_task=None)
+            for corner in _CORNERS
+        ),
         _task("quadruped", "walk", _QUADRUPED),
         _task("quadruped", "run", _QUADRUPED),
         _task("quadruped", "escape", _Sizes(101, 12, 57, 0.02), fixed_model=False),
