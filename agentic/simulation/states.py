@@ -53,9 +53,9 @@ def rewards(task: str, physics: np.ndarray, actions: np.ndarray | None = None) -
 def observations(task: str, physics: np.ndarray) -> np.ndarray:
     """Return the observation of each stored state as an episode that starts there would show it.
 
-    Force, torque and acceleration sensors (quadruped, jaco) are computed without actuation, as in dm_control
-    after a reset; within an episode they show the last substep instead, which a state does not
-    record.
+    Force, torque and acceleration sensors (quadruped, jaco) are computed without actuation, as in
+    dm_control after a reset; within an episode they show the last substep instead, which a state
+    does not record.
 
     Args:
       task: a task name, for example "walker_run".

@@ -3,7 +3,7 @@
 The figures are those of dm_control 1.0.50; a test compares every row with the real environment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentic.errors import AgenticError, closest
 
@@ -46,24 +46,25 @@ _WALKER = _Sizes(24, 6, 18, 0.025)
 _QUADRUPED = _Sizes(78, 12, 57, 0.02)
 _MAZE = _Sizes(4, 2, 4, 0.02)
 _JACO = _Sizes(42, 9, 18, 0.04, episode_length=250)
-_CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
 def _task(
-    domain: str,
-    goal: str,
-    sizes: _Sizes,
-    suite_task: str | None = "",
-    fixed_model: bool = True,
+    domain: str, goal: str, sizes: _Sizes, suite_task: str = "", fixed_model: bool = True
 ) -> Task:
     return Task(
         name=f"{domain}_{goal}",
         domain=domain,
         goal=goal,
         **vars(sizes),
-        suite_task=goal if suite_task == "" else suite_task,
+        suite_task=suite_task or goal,
         fixed_model=fixed_model,
     )
+
+
+def _reaching(domain: str, sizes: _Sizes) -> list[Task]:
+    corners = ("top_left", "top_right", "bottom_left", "bottom_right")
+    goals = [_task(domain, f"reach_{corner}", sizes) for corner in corners]
+    return [replace(goal, suite_task=None) for goal in goals]
 
 
 TASKS: dict[str, Task] = {
@@ -77,13 +78,10 @@ TASKS: dict[str, Task] = {
         _task("cartpole", "three_poles", _Sizes(11, 1, 8, 0.01)),
         _task("cheetah", "run", _CHEETAH),
         _task("cheetah", "run_backward", _CHEETAH, suite_task="run"),
-        *(_task("jaco", f"reach_{corner}", _JACO, suite_task=None) for corner in _CORNERS),
+        *_reaching("jaco", _JACO),
         _task("point_mass", "easy", _POINT_MASS),
         _task("point_mass", "hard", _POINT_MASS, fixed_model=False),
-        *(
-            _task("point_mass_maze", f"reach_{corner}", _MAZE, suite_task=None)
-            for corner in _CORNERS
-        ),
+        *_reaching("point_mass_maze", _MAZE),
         _task("quadruped", "walk", _QUADRUPED),
         _task("quadruped", "run", _QUADRUPED),
         _task("quadruped", "escape", _Sizes(101, 12, 57, 0.02), fixed_model=False),

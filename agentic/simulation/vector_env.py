@@ -29,7 +29,7 @@ from agentic.simulation.gymnasium_env import (
     episode_seed,
     metadata,
     spaces,
-)  # fmt: skip
+)
 
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 
@@ -176,8 +176,8 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
             return np.arange(self.num_envs)
         if self._autoreset is not AutoresetMode.DISABLED:
             raise AgenticError(
-                f"reset_mask would put episodes out of step, which {self._autoreset.value} autoreset "
-                "does not allow: make the environments with autoreset_mode='Disabled'"
+                f"reset_mask would put episodes out of step, which {self._autoreset.value} "
+                "autoreset does not allow: make the environments with autoreset_mode='Disabled'"
             )
         mask = np.asarray(mask)
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():

@@ -61,7 +61,8 @@ def test_the_hand_starts_above_the_table_and_points_down():
         assert np.ptp(closed) < 1e-12
         grasps.append(closed[0])
         assert not world.physics.velocity().any()
-    for place, low, high in zip(np.transpose(places), (-0.2, -0.2, 0.02), (0.2, 0.2, 0.4)):
+    box = zip(np.transpose(places), (-0.2, -0.2, 0.02), (0.2, 0.2, 0.4), strict=True)
+    for place, low, high in box:
         assert low - 1e-3 < place.min() < low + 0.12 and high - 0.12 < place.max() < high + 1e-3
     assert 0 <= min(grasps) < 0.2 and 0.8 < max(grasps) <= 1
 

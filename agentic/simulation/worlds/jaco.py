@@ -57,7 +57,7 @@ def make(goal: str) -> tuple[Any, Reaching]:
         observations,
         robots,
         workspaces,
-    )  # fmt: skip
+    )
 
     arena = arenas.Standard()
     arm = robots.make_arm(obs_settings=observations.PERFECT_FEATURES)
