@@ -48,7 +48,7 @@ class Options:
                     f"steps is {self.steps}: an episode of {task.name} has 1 to "
                     f"{task.episode_length}"
                 )
-        smallest = min(self.num, self.repeats, *self.threads, len(self.tasks), len(self.threads))
+        smallest = min(len(self.tasks), len(self.threads), self.num, self.repeats, *self.threads)
         if smallest < 1:
             raise AgenticError(
                 f"num {self.num}, repeats {self.repeats}, threads {self.threads}, tasks "
