@@ -45,17 +45,18 @@ def test_importing_the_package_alone_loads_no_gymnasium():
     )
 
 
-def test_an_import_that_fails_is_not_hidden():
+def test_an_import_that_finds_nothing_is_not_hidden_and_the_next_one_registers():
     run(
         "import agentic, sys\n"
-        "sys.path[:] = []\n"
-        "for _ in range(2):\n"
-        "    try:\n"
-        "        import gymnasium\n"
-        "    except ModuleNotFoundError as error:\n"
-        "        assert error.name == 'gymnasium'\n"
-        "    else:\n"
-        "        raise AssertionError\n"
+        "path, sys.path[:] = list(sys.path), []\n"
+        "try:\n"
+        "    import gymnasium\n"
+        "except ModuleNotFoundError as error:\n"
+        "    assert error.name == 'gymnasium'\n"
+        "else:\n"
+        "    raise AssertionError\n"
+        "sys.path[:] = path\n"
+        "import gymnasium\n" + CHECK
     )
 
 
