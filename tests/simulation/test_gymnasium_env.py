@@ -20,6 +20,22 @@ def test_gymnasium_checker_passes(name):
 
 
 @pytest.mark.filterwarnings(UNBOUNDED)
+def test_gymnasium_checker_passes_with_pictures_or_one_sentence_says_what_to_install():
+    env = gymnasium.make(
+        "agentic/point_mass_maze_reach_top_left-v0", render_mode="rgb_array"
+    ).unwrapped
+    env.reset(seed=0)
+    try:
+        picture = env.render()
+    except AgenticError as error:
+        assert "install an EGL driver" in str(error)
+        return
+    assert picture.shape == (240, 320, 3) and picture.dtype == np.uint8 and np.ptp(picture) > 100
+    check_env(env)
+    env.close()
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
 def test_seed_repeats_an_episode_and_goes_on_to_another():
     env, other = (gymnasium.make("agentic/cartpole_balance-v0") for _ in range(2))
     first, second = env.reset(seed=4)[0], env.reset()[0]
