@@ -2,6 +2,8 @@
 
 import importlib
 
+from agentic.simulation.registration import register_with_gymnasium
+
 _HOMES = {
     "AgenticError": "agentic.errors",
     "Chain": "agentic.trajectory",
@@ -29,3 +31,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+register_with_gymnasium()

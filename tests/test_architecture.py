@@ -25,6 +25,7 @@ LEVELS = [
     {"training", "evaluation"},
     {"experiment"},
     {"report"},
+    {"bench"},
     # The package itself: the names that users import.
     {""},
     {"doctor"},
@@ -45,7 +46,7 @@ DOORS = {
     "rich": {"cli"},
     "jax": {"attention", "policy", "checkpoint", "acting", "training", "experiment", "doctor"},
 }
-HEAVY = ("jax", "mujoco", "dm_control", "h5py", "matplotlib")
+HEAVY = ("jax", "mujoco", "dm_control", "gymnasium", "h5py", "matplotlib")
 LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset")
 
 

@@ -11,6 +11,8 @@ _HOMES = {
     "get_task": "tasks",
     "task_names": "tasks",
     "Simulation": "simulation",
+    "TaskEnv": "gymnasium_env",
+    "TaskVectorEnv": "vector_env",
     "make_simulation": "choice",
     "rewards": "states",
     "observations": "states",

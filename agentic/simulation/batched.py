@@ -26,6 +26,8 @@ class BatchSimulation(Simulation):
         self._template = environment.load(task)
         self._model = self._template.physics.model.ptr
         self._substeps = environment.substeps(self._template)
+        self._controls = environment.Controls(self._model)
+        self._least_advance = (self._substeps - 0.5) * self._model.opt.timestep
         threads = min(threads or os.cpu_count() or 1, num)
         self._batch = Batch(self._model, nsim=num, nthread=threads, persistent=True)
         self._domain = make_domain(task.domain, self._batch, self._model)
@@ -47,16 +49,15 @@ class BatchSimulation(Simulation):
         return observation
 
     def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self._control[:] = environment.to_control(self._model, actions)
+        self._control[:] = self._controls(actions)
         time_before = self._state["time"].copy()
         self._batch.step(nstep=self._substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
         # MuJoCo answers a state that is no longer finite with a reset to time zero.
-        expected = time_before + (self._substeps - 0.5) * self._model.opt.timestep
-        diverged = np.flatnonzero(self._state["time"] < expected)
-        if diverged.size:
+        diverged = self._state["time"] < time_before + self._least_advance
+        if diverged.any():
             raise AgenticError(
-                f"rows {diverged.tolist()} of {self.task.name} diverged in the simulator: "
-                "its state must stay finite"
+                f"rows {np.flatnonzero(diverged).tolist()} of {self.task.name} diverged in the "
+                "simulator: its state must stay finite"
             )
         return (
             self._domain.observe().astype(np.float32),

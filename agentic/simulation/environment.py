@@ -1,14 +1,12 @@
 """The dm_control environments behind the tasks: their models, initial states and specifications."""
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from agentic.simulation.messages import without_messages
 from agentic.simulation.tasks import Task
 
 
@@ -17,37 +15,23 @@ def load(task: Task) -> Any:
 
     Its reward is that of `task` only where `task.in_suite`. It cannot draw: `video` does that.
     """
-    with _without_noise():
-        from dm_control import suite
+    with without_messages(), warnings.catch_warnings():
+        # dm_control looks for a window system when it is imported and warns where there is none.
+        warnings.filterwarnings("ignore", message=r".*DISPLAY environment variable is missing")
+        if task.suite_task is None:
+            from agentic.simulation.worlds import make_world
 
-        environment = suite.load(task.domain, task.suite_task)
+            environment = make_world(task)
+        else:
+            from dm_control import suite
+
+            environment = suite.load(task.domain, task.suite_task)
     # quadruped_escape asks for the drawing contexts at every reset, and asking opens a window.
     physics = environment.physics
     physics.__class__ = type(
         type(physics).__name__, (type(physics),), {"contexts": property(lambda self: None)}
     )
     return environment
-
-
-@contextmanager
-def _without_noise() -> Iterator[None]:
-    """Silence two messages that no user can act upon, and nothing else.
-
-    dm_control looks for a window system when it is imported and warns where there is none; its
-    quadruped uses an attribute that MuJoCo calls deprecated.
-    """
-    logger = logging.getLogger("absl")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "settotalmass" not in record.getMessage()
-
-    logger.addFilter(keep)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*DISPLAY environment variable is missing")
-            yield
-    finally:
-        logger.removeFilter(keep)
 
 
 def reset(environment: Any, seed: tuple[int, ...]) -> np.ndarray:
@@ -72,11 +56,16 @@ def substeps(environment: Any) -> int:
     return round(environment.control_timestep() / environment.physics.timestep())
 
 
-def to_control(model: mujoco.MjModel, actions: np.ndarray) -> np.ndarray:
-    """Return actions [N, A] as controls [N, A]: clipped to [-1, 1], then scaled to their range.
+class Controls:
+    """Turns actions [N, A] into controls [N, A]: clipped to [-1, 1], then scaled to their range.
 
     Centre plus half-width times action leaves actions of range [-1, 1] exactly as they are.
     """
-    low, high = model.actuator_ctrlrange.T
-    actions = np.clip(np.asarray(actions, dtype=np.float64), -1.0, 1.0)
-    return (high + low) / 2 + (high - low) / 2 * actions
+
+    def __init__(self, model: mujoco.MjModel):
+        low, high = model.actuator_ctrlrange.T
+        self._centre, self._half = (high + low) / 2, (high - low) / 2
+
+    def __call__(self, actions: np.ndarray) -> np.ndarray:
+        actions = np.maximum(np.minimum(np.asarray(actions, dtype=np.float64), 1.0), -1.0)
+        return self._centre + self._half * actions

@@ -7,7 +7,9 @@ import numpy as np
 
 from agentic.errors import AgenticError
 from agentic.simulation.choice import make_simulation
+from agentic.simulation.tasks import Task
 
+RENDER_MODES = ["rgb_array"]
 RENDER_SIZE = (240, 320)  # height and width in pixels
 
 
@@ -17,19 +19,14 @@ class TaskEnv(gymnasium.Env):
     Without a seed, `reset` goes on with the generator that the last seed started.
     """
 
-    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  gymnasium's own declaration
+    metadata = {"render_modes": RENDER_MODES}  # noqa: RUF012  gymnasium's own declaration
 
     def __init__(self, task: str, render_mode: str | None = None):
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise AgenticError(f"render_mode is {render_mode!r}: it must be None or 'rgb_array'")
+        check_render_mode(render_mode)
         self._simulation = make_simulation(task, num=1, threads=1)
-        spec = self._simulation.task
         self.render_mode = render_mode
-        self.metadata = {**self.metadata, "render_fps": round(1 / spec.control_timestep)}
-        self.observation_space = gymnasium.spaces.Box(
-            -np.inf, np.inf, (spec.observation_size,), np.float32
-        )
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (spec.action_size,), np.float32)
+        self.metadata = metadata(self._simulation.task)
+        self.observation_space, self.action_space = spaces(self._simulation.task)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -38,8 +35,7 @@ class TaskEnv(gymnasium.Env):
         super().reset(seed=seed)
         if options:
             raise AgenticError(f"options {sorted(options)} are unknown: a task takes none")
-        episode_seed = int(self.np_random.integers(2**63))
-        [observation] = self._simulation.reset(np.array([0]), [(episode_seed,)])
+        [observation] = self._simulation.reset(np.array([0]), [episode_seed(self.np_random)])
         return observation, {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -56,3 +52,27 @@ class TaskEnv(gymnasium.Env):
     def close(self) -> None:
         """Free what rendering holds."""
         self._simulation.close()
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    """Raise AgenticError unless `render_mode` is None or one of RENDER_MODES."""
+    if render_mode not in (None, *RENDER_MODES):
+        raise AgenticError(f"render_mode is {render_mode!r}: it must be None or 'rgb_array'")
+
+
+def metadata(task: Task) -> dict[str, Any]:
+    """Return what gymnasium wants to know about rendering `task`."""
+    return {"render_modes": RENDER_MODES, "render_fps": round(1 / task.control_timestep)}
+
+
+def spaces(task: Task) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
+    """Return the spaces of observations [O] and actions [A]."""
+    return (
+        gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), np.float32),
+        gymnasium.spaces.Box(-1.0, 1.0, (task.action_size,), np.float32),
+    )
+
+
+def episode_seed(generator: np.random.Generator) -> tuple[int]:
+    """Return the seed of an environment's next episode, drawn from its generator."""
+    return (int(generator.integers(2**63)),)

@@ -23,6 +23,7 @@ class LoopSimulation(Simulation):
             raise AgenticError(f"{task.name} is not in dm_control's suite: simulate it as a batch")
         super().__init__(task, num)
         self._environments = [environment.load(task) for _ in range(num)]
+        self._controls = environment.Controls(self._environments[0].physics.model.ptr)
 
     @property
     def physics(self) -> np.ndarray:
@@ -32,12 +33,9 @@ class LoopSimulation(Simulation):
         return environment.reset(self._environments[row], seed)
 
     def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        model = self._environments[0].physics.model.ptr
+        controls = self._controls(actions)
         steps = [
-            each.step(control)
-            for each, control in zip(
-                self._environments, environment.to_control(model, actions), strict=True
-            )
+            each.step(control) for each, control in zip(self._environments, controls, strict=True)
         ]
         return (
             np.stack([environment.flatten(step.observation) for step in steps]),

@@ -1,11 +1,19 @@
-"""Gymnasium identifiers for every task; registering loads no simulator."""
+"""Gymnasium identifiers for every task; registering loads no simulator.
 
-from agentic.simulation.tasks import TASKS
+Gymnasium is heavy and not every command needs it, so `import agentic` waits for whoever imports it:
+the identifiers are there after `import agentic` and `import gymnasium`, in either order.
+"""
+
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
 
 
 def register() -> None:
     """Register `agentic/{task}-v0` for every task with gymnasium, once."""
     from gymnasium.envs import registration
+
+    from agentic.simulation.tasks import TASKS
 
     for name in TASKS:
         identifier = f"agentic/{name}-v0"
@@ -13,5 +21,35 @@ def register() -> None:
             registration.register(
                 id=identifier,
                 entry_point="agentic.simulation.gymnasium_env:TaskEnv",
+                vector_entry_point="agentic.simulation.vector_env:TaskVectorEnv",
                 kwargs={"task": name},
             )
+
+
+def register_with_gymnasium() -> None:
+    """Register now if gymnasium is imported, else as soon as it is."""
+    if "gymnasium" in sys.modules:
+        register()
+    else:
+        sys.meta_path.insert(0, _Waiting())
+
+
+class _Waiting:
+    """Stands in front of the import system until gymnasium is asked for, and then steps aside."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != "gymnasium":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            sys.meta_path.insert(0, self)
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module: object) -> None:
+            execute(module)
+            register()
+
+        spec.loader.exec_module = execute_and_register
+        return spec

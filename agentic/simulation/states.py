@@ -53,9 +53,9 @@ def rewards(task: str, physics: np.ndarray, actions: np.ndarray | None = None) -
 def observations(task: str, physics: np.ndarray) -> np.ndarray:
     """Return the observation of each stored state as an episode that starts there would show it.
 
-    Force and acceleration sensors (quadruped) are computed without actuation, as in dm_control
-    after a reset; within an episode they show the last substep instead, which a state does not
-    record.
+    Force, torque and acceleration sensors (quadruped, jaco) are computed without actuation, as in
+    dm_control after a reset; within an episode they show the last substep instead, which a state
+    does not record.
 
     Args:
       task: a task name, for example "walker_run".
@@ -103,6 +103,7 @@ class _StoredStates:
         self._model = environment.load(task).physics.model.ptr
         # As dm_control's reset_context does: a stored state comes with no meaningful actuation.
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
+        self._controls = environment.Controls(self._model)
         self._batch = Batch(self._model, nsim=CHUNK)
         self.domain = make_domain(task.domain, self._batch, self._model)
 
@@ -122,7 +123,7 @@ class _StoredStates:
             ):
                 batch.bind(name)[rows] = values
             if actions is not None:
-                batch.bind("ctrl")[rows] = environment.to_control(model, actions[part])
+                batch.bind("ctrl")[rows] = self._controls(actions[part])
             batch.forward(rows, stage=stage)
             yield part
 

@@ -3,7 +3,7 @@
 The figures are those of dm_control 1.0.50; a test compares every row with the real environment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentic.errors import AgenticError, closest
 
@@ -12,15 +12,16 @@ from agentic.errors import AgenticError, closest
 class Task:
     """What a task looks like from outside, and where its model and initial states come from."""
 
-    name: str  # "walker_run": the domain, then the goal
-    domain: str  # "walker": one model and one observation
+    name: str  # "walker_run": the domain, then the goal; either may contain underscores
+    domain: str  # "walker": one robot and one observation
     goal: str  # "run": one reward
     observation_size: int  # O
     action_size: int  # A, every action in [-1, 1]
     physics_size: int  # P = positions + velocities + activations
     episode_length: int  # control steps until the time limit
     control_timestep: float  # seconds from one action to the next
-    suite_task: str  # the dm_control suite task that gives the model and the initial states
+    # The dm_control suite task that gives the model and the initial states; None for our own.
+    suite_task: str | None
     fixed_model: bool  # False where every episode changes the model itself
 
     @property
@@ -43,6 +44,8 @@ _POINT_MASS = _Sizes(4, 2, 4, 0.02)
 _CHEETAH = _Sizes(17, 6, 18, 0.01)
 _WALKER = _Sizes(24, 6, 18, 0.025)
 _QUADRUPED = _Sizes(78, 12, 57, 0.02)
+_MAZE = _Sizes(4, 2, 4, 0.02)
+_JACO = _Sizes(42, 9, 18, 0.04, episode_length=250)
 
 
 def _task(
@@ -58,6 +61,12 @@ def _task(
     )
 
 
+def _reaching(domain: str, sizes: _Sizes) -> list[Task]:
+    corners = ("top_left", "top_right", "bottom_left", "bottom_right")
+    goals = [_task(domain, f"reach_{corner}", sizes) for corner in corners]
+    return [replace(goal, suite_task=None) for goal in goals]
+
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -69,8 +78,10 @@ TASKS: dict[str, Task] = {
         _task("cartpole", "three_poles", _Sizes(11, 1, 8, 0.01)),
         _task("cheetah", "run", _CHEETAH),
         _task("cheetah", "run_backward", _CHEETAH, suite_task="run"),
+        *_reaching("jaco", _JACO),
         _task("point_mass", "easy", _POINT_MASS),
         _task("point_mass", "hard", _POINT_MASS, fixed_model=False),
+        *_reaching("point_mass_maze", _MAZE),
         _task("quadruped", "walk", _QUADRUPED),
         _task("quadruped", "run", _QUADRUPED),
         _task("quadruped", "escape", _Sizes(101, 12, 57, 0.02), fixed_model=False),

@@ -3,10 +3,12 @@
 import functools
 import warnings
 
+import jaco_oracle
 import numpy as np
 from dm_control.rl.control import PhysicsError
 from dm_control.utils.rewards import tolerance
 
+from agentic.simulation import environment as worlds
 from agentic.simulation import make_simulation
 from agentic.simulation.tasks import TASKS
 
@@ -39,7 +41,17 @@ def _jump(physics):
     )
 
 
-# The goals that ExoRL adds to the suite's domains.
+def _maze(x, y):
+    def reward(physics):
+        distance = np.linalg.norm(physics.named.data.geom_xpos["ball"] - [x, y, 0.01])
+        near = tolerance(distance, bounds=(0, 0.015), margin=0.015)
+        control = tolerance(physics.control(), margin=1, value_at_margin=0, sigmoid="quadratic")
+        return near * (control.mean() + 4) / 5
+
+    return reward
+
+
+# The goals that ExoRL adds.
 EXTRA_REWARDS = {
     "cheetah_run_backward": lambda physics: tolerance(
         -physics.speed(), (10, INF), margin=10, value_at_margin=0, sigmoid="linear"
@@ -47,15 +59,28 @@ EXTRA_REWARDS = {
     "walker_flip": _flip,
     "quadruped_stand": _upright,
     "quadruped_jump": _jump,
+    "point_mass_maze_reach_top_left": _maze(-0.15, 0.15),
+    "point_mass_maze_reach_top_right": _maze(0.15, 0.15),
+    "point_mass_maze_reach_bottom_left": _maze(-0.15, -0.15),
+    "point_mass_maze_reach_bottom_right": _maze(0.15, -0.15),
 }
 
 
 def load(name, seed=None):
-    """Return dm_control's own environment, without the contexts that escape opens at a reset."""
+    """Return an environment that dm_control steps, without the contexts that escape opens.
+
+    It is dm_control's own, jaco's oracle, or for the maze, whose model is ours, the package's.
+    """
     random = None
     if seed is not None:
         random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     task = TASKS[name]
+    if task.domain == "jaco":
+        return jaco_oracle.load(task.goal, random)
+    if task.domain == "point_mass_maze":
+        environment = worlds.load(task)
+        environment.task.random = random or environment.task.random
+        return environment
     environment = suite.load(task.domain, task.suite_task, task_kwargs={"random": random})
     environment.physics._contexts = _Contexts() if name == "quadruped_escape" else None
     return environment
@@ -75,6 +100,11 @@ class _Contexts:
 
     def __exit__(self, *arguments):
         return None
+
+
+def reward_of(name, environment):
+    """Return the slow reward of a task: physics -> float."""
+    return EXTRA_REWARDS.get(name, environment.task.get_reward)
 
 
 def flat(observation):
@@ -118,7 +148,7 @@ def loop_states(name, physics, actions):
     """
     environment = load(name)
     simulator = environment.physics
-    reward = EXTRA_REWARDS.get(name, environment.task.get_reward)
+    reward = reward_of(name, environment)
     zero, with_actions, observations = [], [], []
     for state, control in zip(physics, controls(environment, actions), strict=True):
         try:

@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from recording import SUITE_TASKS, controls, flat, load, smooth_actions
+from recording import controls, flat, load, reward_of, smooth_actions
 
 from agentic.errors import AgenticError
 from agentic.simulation import make_simulation
-from agentic.simulation.environment import to_control
-from agentic.simulation.tasks import TASKS, get_task
+from agentic.simulation.environment import Controls
+from agentic.simulation.tasks import TASKS, get_task, task_names
 
 WHOLE_EPISODE = {"cartpole_swingup", "cheetah_run", "walker_walk", "quadruped_run"}
 WHOLE_EPISODE |= {"point_mass_easy", "point_mass_hard"}
+WHOLE_EPISODE |= {"point_mass_maze_reach_top_left", "jaco_reach_bottom_right"}
 
 
-@pytest.mark.parametrize("name", SUITE_TASKS)
+@pytest.mark.parametrize("name", task_names())
 def test_steps_as_dm_control_does(name):
     task = get_task(name)
     steps = task.episode_length if name in WHOLE_EPISODE else 20
@@ -24,11 +25,13 @@ def test_steps_as_dm_control_does(name):
     first = simulation.reset(np.array([2, 1, 0]), [(3, 2), (3, 1), (3, 0)])
     ours, theirs = [(first[1], simulation.physics[1], 0, False)], []
     step, control = environment.reset(), controls(environment, actions[:, 1])
+    reward = reward_of(name, environment)
     theirs.append((flat(step.observation), environment.physics.get_state(), 0, False))
     for index in range(steps):
         step = environment.step(control[index])
         observation = flat(step.observation)
-        theirs.append((observation, environment.physics.get_state(), step.reward, step.last()))
+        state = environment.physics.get_state()
+        theirs.append((observation, state, reward(environment.physics), step.last()))
         observations, rewards, done = simulation.step(actions[index])
         ours.append((observations[1].copy(), simulation.physics[1], rewards[1], done[1]))
     ours = [np.array(column) for column in zip(*ours, strict=True)]
@@ -49,7 +52,7 @@ def test_actions_span_the_range_of_the_controls(name):
     half = 0.5 * np.ones(task.action_size)
     expected = [low, low, (low + high) / 2, low + 0.75 * (high - low), high, high]
     actions = np.stack([-4 * half, -2 * half, 0 * half, half, 2 * half, 4 * half])
-    observed = to_control(environment.physics.model.ptr, actions)
+    observed = Controls(environment.physics.model.ptr)(actions)
     np.testing.assert_allclose(observed, expected, rtol=0, atol=1e-15)
 
 

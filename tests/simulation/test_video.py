@@ -8,8 +8,9 @@ from agentic.errors import AgenticError
 from agentic.simulation import make_simulation, video, write_video
 
 
-def test_picture_shows_its_row_or_says_what_to_install():
-    simulation = make_simulation("walker_run", 2)
+@pytest.mark.parametrize("name", ["walker_run", "point_mass_maze_reach_top_left"])
+def test_picture_shows_its_row_or_says_what_to_install(name):
+    simulation = make_simulation(name, 2)
     simulation.reset([0, 1], [(0,), (1,)])
     before = simulation.physics
     try:

@@ -15,7 +15,9 @@ from mujoco.batch import Batch
 
 from agentic.simulation.domains.cartpole import Cartpole
 from agentic.simulation.domains.cheetah import Cheetah
+from agentic.simulation.domains.jaco import Jaco
 from agentic.simulation.domains.point_mass import PointMass
+from agentic.simulation.domains.point_mass_maze import PointMassMaze
 from agentic.simulation.domains.quadruped import Quadruped
 from agentic.simulation.domains.walker import Walker
 
@@ -34,7 +36,9 @@ class Domain(Protocol):
 _DOMAINS = {
     "cartpole": Cartpole,
     "cheetah": Cheetah,
+    "jaco": Jaco,
     "point_mass": PointMass,
+    "point_mass_maze": PointMassMaze,
     "quadruped": Quadruped,
     "walker": Walker,
 }

@@ -2,8 +2,9 @@
 
 import mujoco
 import numpy as np
-from dm_control.utils.rewards import tolerance
 from mujoco.batch import Batch
+
+from agentic.simulation.domains.tolerance import around, gentle
 
 _XZ, _ZZ = 2, 8  # entries of a row-major rotation matrix
 _FIRST_POLE = 2  # body 0 is the world, body 1 the cart
@@ -29,14 +30,14 @@ class Cartpole:
         return self._sparse() if goal.endswith("sparse") else self._smooth()
 
     def _sparse(self) -> np.ndarray:
-        cart = tolerance(self._qpos[:, 0], (-0.25, 0.25))
-        return cart * tolerance(self._cosines(), (0.995, 1)).prod(axis=1)
+        centred = np.abs(self._qpos[:, 0]) <= 0.25
+        return (centred & (self._cosines() >= 0.995).all(axis=1)).astype(np.float64)
 
     def _smooth(self) -> np.ndarray:
         upright = (self._cosines() + 1) / 2
-        centred = (1 + tolerance(self._qpos[:, 0], margin=2)) / 2
-        control = tolerance(self._ctrl[:, 0], margin=1, value_at_margin=0, sigmoid="quadratic")
-        velocity = tolerance(self._qvel[:, 1:], margin=5).min(axis=1)
+        centred = (1 + around(self._qpos[:, 0], 0, margin=2)) / 2
+        control = gentle(self._ctrl[:, 0])
+        velocity = around(self._qvel[:, 1:], 0, margin=5).min(axis=1)
         return upright.mean(axis=1) * ((4 + control) / 5) * ((1 + velocity) / 2) * centred
 
     def _cosines(self) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 import mujoco
 import numpy as np
-from dm_control.utils.rewards import tolerance
 from mujoco.batch import Batch
+
+from agentic.simulation.domains.tolerance import at_least
 
 _SPEED = 10  # metres per second at which the reward is 1
 _DIRECTION = {"run": 1, "run_backward": -1}
@@ -26,10 +27,5 @@ class Cheetah:
         return np.concatenate([self._qpos[:, 1:], self._qvel], axis=1)
 
     def reward(self, goal: str) -> np.ndarray:
-        return tolerance(
-            _DIRECTION[goal] * self._sensordata[:, self._speed],
-            bounds=(_SPEED, float("inf")),
-            margin=_SPEED,
-            value_at_margin=0,
-            sigmoid="linear",
-        )
+        speed = _DIRECTION[goal] * self._sensordata[:, self._speed]
+        return at_least(speed, _SPEED, margin=_SPEED)

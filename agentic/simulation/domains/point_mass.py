@@ -2,8 +2,9 @@
 
 import mujoco
 import numpy as np
-from dm_control.utils.rewards import tolerance
 from mujoco.batch import Batch
+
+from agentic.simulation.domains.tolerance import around, gentle
 
 
 class PointMass:
@@ -29,6 +30,5 @@ class PointMass:
             self._geom_xpos[:, self._target] - self._geom_xpos[:, self._ball], axis=1
         )
         radius = self._target_radius
-        near = tolerance(distance, bounds=(0, radius), margin=radius)
-        control = tolerance(self._ctrl, margin=1, value_at_margin=0, sigmoid="quadratic")
-        return near * (control.mean(axis=1) + 4) / 5
+        near = around(distance, radius, margin=radius)
+        return near * (gentle(self._ctrl).mean(axis=1) + 4) / 5

@@ -2,8 +2,9 @@
 
 import mujoco
 import numpy as np
-from dm_control.utils.rewards import tolerance
 from mujoco.batch import Batch
+
+from agentic.simulation.domains.tolerance import at_least, at_most
 
 _ZZ = 8  # entry of a row-major rotation matrix
 _SPEED = {"walk": 0.5, "run": 5}  # metres per second at which moving is rewarded fully
@@ -81,41 +82,19 @@ class Quadruped:
 
     def _upright(self, deviation_degrees: float = 0) -> np.ndarray:
         deviation = np.cos(np.deg2rad(deviation_degrees))
-        return tolerance(
-            self._xmat[:, self._torso, _ZZ],
-            bounds=(deviation, float("inf")),
-            sigmoid="linear",
-            margin=1 + deviation,
-            value_at_margin=0,
-        )
+        return at_least(self._xmat[:, self._torso, _ZZ], deviation, margin=1 + deviation)
 
     def _moving(self, speed: float) -> np.ndarray:
-        return tolerance(
-            self._sensordata[:, self._velocity[0]],
-            bounds=(speed, float("inf")),
-            margin=speed,
-            value_at_margin=0.5,
-            sigmoid="linear",
-        )
+        forward = self._sensordata[:, self._velocity[0]]
+        return at_least(forward, speed, margin=speed, value_at_margin=0.5)
 
     def _jumping(self) -> np.ndarray:
-        return tolerance(
-            self._sensordata[:, self._mass_centre[2]],
-            bounds=(_JUMP, float("inf")),
-            margin=_JUMP,
-            value_at_margin=0.5,
-            sigmoid="linear",
-        )
+        height = self._sensordata[:, self._mass_centre[2]]
+        return at_least(height, _JUMP, margin=_JUMP, value_at_margin=0.5)
 
     def _escaping(self) -> np.ndarray:
         size = self._model.hfield_size[0, 0]
-        return tolerance(
-            np.linalg.norm(self._site_xpos[:, self._workspace], axis=1),
-            bounds=(size, float("inf")),
-            margin=size,
-            value_at_margin=0,
-            sigmoid="linear",
-        )
+        return at_least(np.linalg.norm(self._site_xpos[:, self._workspace], axis=1), size, size)
 
     def _fetching(self) -> np.ndarray:
         model = self._model
@@ -131,13 +110,7 @@ class Quadruped:
 
 def _closeness(difference: np.ndarray, radius: float, arena: float) -> np.ndarray:
     """Return 1 within `radius`, falling to 0 at `arena` metres further, for vectors [N, 2]."""
-    return tolerance(
-        np.linalg.norm(difference, axis=1),
-        bounds=(0, radius),
-        sigmoid="linear",
-        margin=arena,
-        value_at_margin=0,
-    )
+    return at_most(np.linalg.norm(difference, axis=1), radius, margin=arena)
 
 
 def _addresses(model: mujoco.MjModel, *types: mujoco.mjtSensor) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 import mujoco
 import numpy as np
-from dm_control.utils.rewards import tolerance
 from mujoco.batch import Batch
+
+from agentic.simulation.domains.tolerance import at_least, soft_at_least
 
 _XX, _XZ, _ZZ = 0, 2, 8  # entries of a row-major rotation matrix
 _HEIGHT = 1.2  # metres from which the torso counts as standing
@@ -40,24 +41,13 @@ class Walker:
 
     def _standing(self) -> np.ndarray:
         height = self._xpos[:, self._torso, 2]
-        standing = tolerance(height, bounds=(_HEIGHT, float("inf")), margin=_HEIGHT / 2)
+        standing = soft_at_least(height, _HEIGHT, margin=_HEIGHT / 2)
         upright = (1 + self._xmat[:, self._torso, _ZZ]) / 2
         return (3 * standing + upright) / 4
 
     def _moving(self, speed: float) -> np.ndarray:
-        return tolerance(
-            self._sensordata[:, self._speed],
-            bounds=(speed, float("inf")),
-            margin=speed / 2,
-            value_at_margin=0.5,
-            sigmoid="linear",
-        )
+        forward = self._sensordata[:, self._speed]
+        return at_least(forward, speed, margin=speed / 2, value_at_margin=0.5)
 
     def _flipping(self) -> np.ndarray:
-        return tolerance(
-            self._momentum[:, self._torso, 1],
-            bounds=(_FLIP, float("inf")),
-            margin=_FLIP,
-            value_at_margin=0,
-            sigmoid="linear",
-        )
+        return at_least(self._momentum[:, self._torso, 1], _FLIP, margin=_FLIP)

@@ -1,0 +1,196 @@
+"""Many episodes of one task as a gymnasium vector environment, stepped as one batch.
+
+    envs = gymnasium.make_vec("agentic/walker_run-v0", num_envs=8, threads=2)
+
+Environment i is what `TaskEnv` is after the same seed and actions, bit for bit. All episodes have
+one length, so with autoreset all end at the same step:
+
+    mode         step T                               step T + 1
+    next step    truncated, last observation          action ignored, reward 0, first observation
+    same step    truncated, first observation;        an ordinary step
+                 the last one in info["final_obs"]
+    disabled     truncated, last observation          reset first, all of them or by "reset_mask"
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from agentic.errors import AgenticError, closest
+from agentic.simulation.choice import make_simulation
+from agentic.simulation.gymnasium_env import (
+    RENDER_MODES,
+    RENDER_SIZE,
+    check_render_mode,
+    episode_seed,
+    metadata,
+    spaces,
+)
+
+Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+
+
+class TaskVectorEnv(gymnasium.vector.VectorEnv):
+    """Episodes of one task side by side; truncated at the time limit, never terminated.
+
+    Args:
+      task: a task name, for example "walker_run".
+      num_envs: how many episodes side by side, at least 1.
+      threads: threads that step them, 0 for every CPU; the results are the same bit for bit.
+      render_mode: None, or "rgb_array" for one picture per environment.
+      autoreset_mode: how the next episode starts, a gymnasium AutoresetMode or its value; declared
+        in `metadata`.
+    """
+
+    metadata = {  # noqa: RUF012  gymnasium's own declaration
+        "render_modes": RENDER_MODES,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        task: str,
+        num_envs: int = 1,
+        threads: int = 0,
+        render_mode: str | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    ):
+        check_render_mode(render_mode)
+        self._simulation = make_simulation(task, num_envs, threads)
+        spec = self._simulation.task
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self._autoreset = _autoreset_mode(autoreset_mode)
+        self.metadata = {**metadata(spec), "autoreset_mode": self._autoreset}
+        self.single_observation_space, self.single_action_space = spaces(spec)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._seeds: list[int | None] = [None] * num_envs
+        self._observations = np.zeros(self.observation_space.shape, np.float32)
+        self._ended = False  # with autoreset: whether the last step ended all the episodes
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode in every environment, or in those of a mask.
+
+        Args:
+          seed: environment i gets seed + i, or the i-th of a sequence; where it is None, the
+            environment goes on with the generator that its last seed started.
+          options: nothing, or {"reset_mask": [num_envs] bool} to leave the others as they are,
+            where autoreset is disabled.
+
+        Returns:
+          The observations [num_envs, O] float32 and an empty dictionary.
+
+        Raises:
+          AgenticError: another number of seeds, an unknown option, or a mask that does not fit.
+        """
+        rows = self._rows_to_reset(dict(options or {}))
+        for row, row_seed in zip(rows, self._seeds_of(seed)[rows], strict=True):
+            if row_seed is not None or self._generators[row] is None:
+                generator, used = gymnasium.utils.seeding.np_random(row_seed)
+                self._generators[row], self._seeds[row] = generator, used
+        self._start(rows)
+        return self._observations.copy(), {}
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Take one control step with `actions` [num_envs, A] in [-1, 1].
+
+        Returns:
+          observations [num_envs, O] float32, rewards [num_envs] float64, terminations and
+          truncations [num_envs] bool, and a dictionary, which holds "final_obs" and "final_info"
+          where episodes ended and others started in the same step.
+
+        Raises:
+          AgenticError: actions that do not fit, or an environment that must be reset first.
+        """
+        none = np.zeros(self.num_envs, dtype=bool)
+        if self._ended:  # only in next-step mode
+            self._start(np.arange(self.num_envs))
+            return self._observations.copy(), np.zeros(self.num_envs), none, none.copy(), {}
+        self._observations, rewards, done = self._simulation.step(np.asarray(actions))
+        infos: dict[str, Any] = {}
+        if done.any() and self._autoreset is AutoresetMode.SAME_STEP:
+            infos = self._final()
+            self._start(np.arange(self.num_envs))
+        self._ended = self._autoreset is AutoresetMode.NEXT_STEP and bool(done.any())
+        return self._observations.copy(), rewards, none, done, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """Return one picture per environment, uint8 [240, 320, 3], or None without a mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(self._simulation.render(row, *RENDER_SIZE) for row in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free what rendering holds."""
+        self._simulation.close()
+
+    @property
+    def np_random(self) -> tuple[np.random.Generator | None, ...]:
+        """The generator of each environment, None before its first reset."""
+        return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> tuple[int | None, ...]:
+        """The last seed of each environment, None before its first reset."""
+        return tuple(self._seeds)
+
+    def _start(self, rows: np.ndarray) -> None:
+        seeds = [episode_seed(self._generators[row]) for row in rows]
+        self._observations[rows] = self._simulation.reset(rows, seeds)
+        self._ended = False
+
+    def _final(self) -> dict[str, Any]:
+        """Return what gymnasium says about episodes that were replaced at once."""
+        final = np.full(self.num_envs, None, dtype=object)
+        final[:] = list(self._observations.copy())
+        every = np.ones(self.num_envs, dtype=bool)
+        return {"final_obs": final, "_final_obs": every, "final_info": {}, "_final_info": every}
+
+    def _seeds_of(self, seed: int | Sequence[int | None] | None) -> np.ndarray:
+        """Return one seed or None per environment, as an array of objects."""
+        if seed is None or isinstance(seed, int | np.integer):
+            seed = [None if seed is None else int(seed) + row for row in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise AgenticError(
+                f"{len(seed)} seeds for {self.num_envs} environments: give one number, or one per "
+                "environment"
+            )
+        return np.array([None if each is None else int(each) for each in seed], dtype=object)
+
+    def _rows_to_reset(self, options: dict[str, Any]) -> np.ndarray:
+        mask = options.pop("reset_mask", None)
+        if options:
+            raise AgenticError(f"options {sorted(options)} are unknown: valid: reset_mask")
+        if mask is None:
+            return np.arange(self.num_envs)
+        if self._autoreset is not AutoresetMode.DISABLED:
+            raise AgenticError(
+                f"reset_mask would put episodes out of step, which {self._autoreset.value} "
+                "autoreset does not allow: make the environments with autoreset_mode='Disabled'"
+            )
+        mask = np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+            raise AgenticError(
+                f"reset_mask has shape {mask.shape} and type {mask.dtype}: it needs "
+                f"({self.num_envs},) bool with at least one True"
+            )
+        return np.flatnonzero(mask)
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError as error:
+        modes = [each.value for each in AutoresetMode]
+        raise AgenticError(f"autoreset_mode is {mode!r}; {closest(str(mode), modes)}") from error
