@@ -112,14 +112,19 @@ last minus first.
 
 ![return by episode](report-{TASK}-episodes.png)
 
+## Returns of the data and returns achieved
+
+![returns of single episodes](report-{TASK}-returns.png)
+
 With {len(TRAINING_SEEDS)} training seeds an interval is little more than their range. \
 `memory cleared` empties the context before each episode, `index` empties it but tells the model \
 which episode it is in, `random` replaces it by random trajectories of the data.
 """
     write_bytes(HERE / "report.md", text.encode())
     write_report([root / name for name in cells()], root / "report.html")
-    for picture in root.glob(f"report-{TASK}-*.png"):
-        (HERE / picture.name).write_bytes(picture.read_bytes())
+    for picture in ("episodes", "returns"):
+        name = f"report-{TASK}-{picture}.png"
+        write_bytes(HERE / name, (root / name).read_bytes())
     print(text)
 
 
