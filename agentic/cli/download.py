@@ -94,7 +94,7 @@ def _words(status: Status) -> str:
         "partial": f"{size} downloaded",
         "archive": "downloaded, not unpacked",
         "complete": f"{status.episodes} episodes, {size}",
-        "foreign": f"{status.episodes} episodes, {size}, no manifest",
+        "foreign": f"{status.episodes} episodes, unverified",
     }[status.kind]
 
 

@@ -19,6 +19,8 @@ from agentic.dataset.landing import MANIFEST, Member, is_episode, readable
 from agentic.errors import AgenticError
 
 BLOCK = 2**20
+# The end record with the longest comment, and the two that large archives have before it.
+_LONGEST_END = 22 + 0xFFFF + 20 + 56
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, UnicodeError, ValueError, OverflowError)
 
 
@@ -123,6 +125,8 @@ def _unwritten(path: Path | str, error: OSError) -> AgenticError:
 def _judged(archive: zipfile.ZipFile, path: Path, limits: Limits) -> list[zipfile.ZipInfo]:
     """Return the files to unpack, without folders, once all rules hold."""
     infos = archive.infolist()
+    if _announced(archive) != len(infos):
+        raise Damaged(f"its table of contents has {len(infos)} of {_announced(archive)} members")
     complaint = next(_complaints(infos, path.stat().st_size, limits), None)
     if complaint:
         raise AgenticError(
@@ -130,6 +134,25 @@ def _judged(archive: zipfile.ZipFile, path: Path, limits: Limits) -> list[zipfil
             "--mirror."
         )
     return [info for info in infos if not info.is_dir()]
+
+
+def _announced(archive: zipfile.ZipFile) -> int:
+    """Return the number of members that the end of the archive names.
+
+    The table of contents has no checksum, and zipfile does not compare: one damaged length in it
+    makes all later members disappear.
+    """
+    file = archive.fp
+    file.seek(max(0, file.seek(0, 2) - _LONGEST_END))
+    tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little")
+    if count < 0xFFFF:
+        return count
+    end = tail.rfind(b"PK\6\6", 0, end)
+    if end < 0:
+        raise Damaged("it ends without its number of members")
+    return int.from_bytes(tail[end + 32 : end + 40], "little")
 
 
 def _complaints(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> Iterator[str]:
@@ -168,7 +191,7 @@ def _complaints_of_path(name: str, info: zipfile.ZipInfo) -> Iterator[str]:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         yield f"member {shown} is a link or a device, not a file"
-    if (kind == stat.S_IFDIR) != info.is_dir() and kind:
+    if (kind and (kind == stat.S_IFDIR) != info.is_dir()) or (info.is_dir() and info.file_size):
         yield f"member {shown} is called a folder and a file"
     if name.casefold() == MANIFEST:
         yield f"member {shown} has a name that is kept for this toolkit"
