@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from agentic.dataset.archive import Damaged, Limits, read_members, unpack
 from agentic.dataset.catalogue import PUBLISHER, ROOT, DataSet, check_mirror
-from agentic.dataset.integrity import digest, expected_digest, plain
+from agentic.dataset.integrity import digest, kind_of, plain
 from agentic.dataset.landing import (
     Landing,
     Manifest,
@@ -145,7 +145,7 @@ def _verified(landing: Landing) -> Iterator[Progress]:
     """Compare the archive with what the server announced; then it takes its name."""
     source = landing.source()
     total = landing.received()
-    reading = digest(landing.partial)
+    reading = digest(landing.partial, kind_of(source.etag, total))
     yield Progress("verifying", 0, total)
     while True:
         try:
@@ -153,12 +153,11 @@ def _verified(landing: Landing) -> Iterator[Progress]:
         except StopIteration as end:
             digests = end.value
             break
-    kind = expected_digest(source.etag, total)
-    if kind and getattr(digests, kind) != plain(source.etag):
+    if digests.etag is not None and digests.etag != plain(source.etag):
         landing.forget()
         raise AgenticError(
             f"what arrived from {source.url} is not what was announced (ETag "
-            f"{plain(source.etag)}, arrived {getattr(digests, kind)}), so it was deleted; run the "
+            f"{plain(source.etag)}, arrived {digests.etag}), so it was deleted; run the "
             "same command again, or use another --mirror."
         )
     landing.write_source(replace(source, sha256=digests.sha256))
@@ -185,7 +184,7 @@ def _unpacked(landing: Landing, limits: Limits) -> Iterator[Progress]:
 
 def _damaged(landing: Landing, damage: Damaged) -> AgenticError:
     source = landing.source()
-    proven = expected_digest(source.etag, source.size) is not None
+    proven = kind_of(source.etag, source.size) is not None
     way_out = (
         "these are the bytes that the server announced, so its own copy is damaged: use another "
         "--mirror"
@@ -205,7 +204,7 @@ def _manifest(landing: Landing, members: tuple[Member, ...]) -> Manifest:
         url=source.url,
         size=source.size,
         etag=source.etag,
-        etag_verified=expected_digest(source.etag, source.size) is not None,
+        etag_verified=kind_of(source.etag, source.size) is not None,
         sha256=source.sha256,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         members=members,

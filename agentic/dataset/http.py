@@ -13,7 +13,6 @@ import urllib.request
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from agentic import __version__
 from agentic.dataset.landing import Source
 from agentic.errors import AgenticError
 
@@ -62,7 +61,7 @@ def ask(url: str, known: Source | None, first: int, timeout: float) -> Answer:
         FileChanged: the server has another file now and sends none of it.
         AgenticError: another try would not help.
     """
-    headers = {"User-Agent": f"agentic/{__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": "agentic", "Accept-Encoding": "identity"}
     if first:
         headers["Range"] = f"bytes={first}-"
         if known.etag is not None and not known.etag.startswith("W/"):

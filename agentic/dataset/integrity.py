@@ -18,31 +18,40 @@ _MULTIPART = re.compile(r"[0-9a-f]{32}-(?P<parts>[1-9][0-9]{0,4})")
 
 
 class Digests(NamedTuple):
-    """Hexadecimal digests of one file, `multipart` as S3 writes it for parts of 8 MiB."""
+    """Hexadecimal digests of one file; `etag` is None where its ETag says nothing."""
 
     sha256: str
-    md5: str
-    multipart: str
+    etag: str | None
 
 
-def digest(path: Path) -> Iterator[int]:
-    """Yield the number of bytes read so far, part by part; return the Digests."""
+def digest(path: Path, kind: str | None) -> Iterator[int]:
+    """Yield the number of bytes read so far, part by part; return the Digests.
+
+    Args:
+        path: the file.
+        kind: what to compute besides sha256: "md5", "multipart" or nothing (`kind_of`).
+    """
     sha256, md5, parts, done = hashlib.sha256(), hashlib.md5(), [], 0
     with path.open("rb") as file:
         while part := file.read(PART):
             sha256.update(part)
-            md5.update(part)
-            parts.append(hashlib.md5(part).digest())
+            if kind == "md5":
+                md5.update(part)
+            elif kind == "multipart":
+                parts.append(hashlib.md5(part).digest())
             done += len(part)
             yield done
-    whole = hashlib.md5(b"".join(parts)).hexdigest()
-    return Digests(sha256.hexdigest(), md5.hexdigest(), f"{whole}-{len(parts)}")
+    if kind == "multipart":
+        etag = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}"
+    else:
+        etag = md5.hexdigest() if kind == "md5" else None
+    return Digests(sha256.hexdigest(), etag)
 
 
-def expected_digest(etag: str | None, size: int) -> str | None:
-    """Return the field of Digests that a file of `size` bytes with this ETag must have in it.
+def kind_of(etag: str | None, size: int) -> str | None:
+    """Return how the ETag of a file of `size` bytes was made from its content: md5 or multipart.
 
-    None where the ETag says nothing about the content, or was made with parts of another size.
+    None where it says nothing about the content, or was made with parts of another size.
     """
     tag = plain(etag)
     if _MD5.fullmatch(tag):
@@ -52,5 +61,5 @@ def expected_digest(etag: str | None, size: int) -> str | None:
 
 
 def plain(etag: str | None) -> str:
-    """Return an ETag without its quotes and in small letters; "" for none and for weak ones."""
+    """Return an ETag without its quotes and in small letters; "" for none."""
     return (etag or "").strip('"').lower()
