@@ -33,8 +33,11 @@ class Source:
     sha256: str | None = None  # once the whole archive is verified
 
     def same_file(self, other: "Source") -> bool:
-        """Return whether bytes of the two may be joined: one size, and one ETag or address."""
-        if self.size != other.size or self.etag != other.etag:
+        """Return whether bytes of the two may be joined: one size, and one ETag or address.
+
+        A size that was not told agrees with any.
+        """
+        if len({self.size, other.size} - {None}) > 1 or self.etag != other.etag:
             return False
         return self.etag is not None or self.url == other.url
 

@@ -1,10 +1,11 @@
 """Kill a download before every single thing it does to the disk, go on, and compare.
 
-    python kill_everywhere.py MIRROR FOLDER
+    python kill_everywhere.py MIRROR FOLDER fresh|older
 
 For k = 1, 2, ... a process downloads walker/rnd from MIRROR and is killed (SIGKILL: no cleaning up)
 right before its k-th operation on files below FOLDER, or block of progress. A second process goes
-on. Prints, as JSON, for every k the digest of all files, and what else lay around.
+on. With `older`, the first one finds the beginning of a file that the server had before. Prints, as
+JSON, for every k the digest of all files, and what else lay around.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from agentic.dataset.catalogue import find_data_set
 from agentic.dataset.download import DownloadConfig, download
+from agentic.dataset.landing import Landing, Source
 from agentic.dataset.transfer import TransferConfig
 
 # What Python reports before it does it; reading counts too, which does no harm.
@@ -57,12 +59,23 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def main(mirror: str, folder: Path) -> None:
+def leave_older(config: DownloadConfig) -> None:
+    """Leave what a download of an older file had fetched before it was killed."""
+    data_set = find_data_set("walker", "rnd")
+    landing = Landing(config.root, data_set)
+    landing.folder.parent.mkdir(parents=True)
+    landing.write_source(Source(data_set.url(config.mirror), 10**6, '"older"'))
+    landing.partial.write_bytes(b"older" * 10_000)
+
+
+def main(mirror: str, folder: Path, before: str) -> None:
     """Kill everywhere."""
     records = []
     for kill_at in range(1, 10_000):
         root = folder / f"root{kill_at}"
         config = DownloadConfig(root, mirror, TransferConfig(block=32_768))
+        if before == "older":
+            leave_older(config)
         ended = run(config, kill_at)
         if ended == 0:
             break
@@ -77,4 +90,4 @@ def main(mirror: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -109,11 +109,12 @@ def test_a_finished_data_set_is_not_fetched_again(config, landing, server):
         fetch(config)
 
 
-def test_killed_before_every_operation_it_ends_with_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("before", ["fresh", "older"])
+def test_killed_before_every_operation_it_ends_with_the_same_bytes(before, tmp_path):
     with serving(archive_bytes(), ETAG) as server:
         script = Path(__file__).with_name("kill_everywhere.py")
         done = subprocess.run(
-            [sys.executable, str(script), server.url, str(tmp_path)],
+            [sys.executable, str(script), server.url, str(tmp_path), before],
             capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -80,7 +80,10 @@ BAD_DAYS = {
     "says nothing of the part": [Answer(sent=10_000), Answer(headers={"Content-Range": None})],
     "sends another part": [
         Answer(sent=10_000),
-        Answer(headers={"Content-Range": "bytes 20000-99999/100000"}),
+        Answer(
+            body=CONTENT[:10_000] + CONTENT[20_000:],
+            headers={"Content-Range": "bytes 20000-99999/100000"},
+        ),
     ],
 }
 
@@ -118,6 +121,22 @@ def test_what_has_arrived_is_not_asked_for_again(server, landing):
     assert asked(server) == [0, 30_000, 55_000]
     fetch(server, landing)
     assert len(server.requests) == 3
+
+
+def test_a_part_need_not_repeat_the_etag(server, landing):
+    server.answers.extend([Answer(sent=30_000), Answer(sent=25_000, headers={"ETag": None})])
+    server.always = Answer(headers={"ETag": None})
+    fetch(server, landing)
+    assert asked(server) == [0, 30_000, 55_000]
+    assert landing.partial.read_bytes() == CONTENT
+
+
+def test_the_end_of_a_file_of_unknown_size_is_recognised(server, landing):
+    landing.partial.write_bytes(CONTENT)
+    landing.write_source(Source(f"{server.url}/file", None, ETAG))
+    fetch(server, landing)
+    assert asked(server) == [100_000]
+    assert landing.source() == Source(f"{server.url}/file", 100_000, ETAG)
 
 
 def test_another_mirror_goes_on_with_the_same_file(server, landing):
@@ -314,6 +333,7 @@ def test_only_etags_that_speak_of_the_content_are_believed():
 def test_one_file_is_one_size_with_one_etag_or_address():
     one = Source("a", 5, '"e"')
     assert one.same_file(Source("b", 5, '"e"'))
+    assert one.same_file(Source("a", None, '"e"')) and Source("a", None, '"e"').same_file(one)
     assert not one.same_file(Source("a", 6, '"e"')) and not one.same_file(Source("a", 5, '"f"'))
     assert Source("a", 5, None).same_file(Source("a", 5, None))
     assert not Source("a", 5, None).same_file(Source("b", 5, None))
