@@ -94,6 +94,7 @@ def _words(status: Status) -> str:
         "partial": f"{size} downloaded",
         "archive": "downloaded, not unpacked",
         "complete": f"{status.episodes} episodes, {size}",
+        "damaged": "manifest damaged: move away",
         "foreign": f"{status.episodes} episodes, unverified",
     }[status.kind]
 

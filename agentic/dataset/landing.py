@@ -77,7 +77,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a data set has come: absent, partial, archive, complete or foreign."""
+    """How far a data set has come: absent, partial, archive, complete, foreign or damaged.
+
+    Foreign: episodes without a manifest. Damaged: a manifest that cannot be read.
+    """
 
     kind: str
     episodes: int | None = None
@@ -159,7 +162,10 @@ class Landing:
 
     def status(self) -> Status:
         """Return how far the data set has come."""
-        manifest = self.manifest()
+        try:
+            manifest = self.manifest()
+        except AgenticError:
+            return Status("damaged")
         if manifest is not None:
             return Status("complete", manifest.episodes, manifest.unpacked_bytes)
         found = [*self.folder.glob("*.npz"), *self.folder.glob("buffer/*.npz")]

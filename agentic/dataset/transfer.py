@@ -107,7 +107,7 @@ def transfer(
 def _try(url: str, landing: Landing, make_room, config: TransferConfig) -> Iterator[Received]:
     known = landing.source()
     here = landing.received() if known else 0
-    if known and known.size is not None and here == known.size:
+    if known and known.size is not None and here == known.size and landing.partial.exists():
         yield Received(here, known.size)
         return
     if known and known.size is not None and here > known.size:

@@ -357,4 +357,6 @@ def test_the_list_tells_what_is_on_disk(config, landing, server, capsys):
     assert status("cartpole/aps")["on_disk"]["kind"] == "foreign"
     assert run("data", "list", "--root", config.root) == 0
     words = capsys.readouterr().out
+    landing.manifest_file.write_text("{")
+    assert status("cartpole/rnd")["on_disk"]["kind"] == "damaged"
     assert "2 episodes" in words and "unverified" in words and "1810.12894" in words

@@ -1,6 +1,7 @@
 """The transfer: however badly a server behaves, the same bytes arrive, or a sentence says why."""
 
 import hashlib
+import resource
 import ssl
 import urllib.error
 import urllib.request
@@ -269,6 +270,29 @@ def test_room_is_asked_for_before_the_first_byte(server, landing):
     with pytest.raises(AgenticError, match="100000 30000"):
         fetch(server, landing, room=room)
     assert landing.received() == 30_000
+
+
+def test_a_full_disk_keeps_what_has_arrived(server, landing):
+    """A limit on the size of files stands in for a full disk: writes fail in the same way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        with pytest.raises(AgenticError, match=r"could not be written .*is kept.*same command"):
+            fetch(server, landing)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    kept = landing.received()
+    assert 40_000 < kept <= 50_000
+    fetch(server, landing)
+    assert landing.partial.read_bytes() == CONTENT and asked(server) == [0, kept]
+
+
+def test_an_empty_file_arrives_too(landing):
+    with serving(b"", ETAG) as server:
+        fetch(server, landing)
+        landing.partial.unlink()
+        fetch(server, landing)
+    assert landing.partial.read_bytes() == b""
 
 
 def test_a_server_that_is_not_there(landing):
