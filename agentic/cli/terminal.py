@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -78,6 +80,40 @@ def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
             bars.update(bar, completed=done, total=total, note=note)
 
         yield advance
+
+
+@contextmanager
+def steps_of_bytes(what: str) -> Iterator[Callable[..., None]]:
+    """Show a bar for each step of work on bytes; yields show(step, done, total, note="").
+
+    Notes stay on the screen. Where the output is no terminal, such as in the log of a batch job,
+    every tenth of a step becomes a line.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.percentage:>3.0f}%"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeColumn(),
+    )
+    bars = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tenths = {}
+
+        def show(step: str, done: int, total: int | None, note: str = "") -> None:
+            if note:
+                console.print(f"{what}: {note}", style="yellow", markup=False, soft_wrap=True)
+            if step not in bars:
+                # What an earlier call has done must not count as this one's speed.
+                bars[step] = progress.add_task(f"{step} {what}", total=total, completed=done)
+            progress.update(bars[step], completed=done, total=total)
+            tenth = 10 * done // total if total else None
+            if not console.is_terminal and tenth != tenths.get(step):
+                tenths[step] = tenth
+                console.print(f"{step} {what}: {10 * tenth} % of {total:,} bytes")
+
+        yield show
 
 
 def cell(summary: Summary) -> str:

@@ -1,0 +1,151 @@
+"""`agentic data list` and `agentic data download`."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from agentic.cli.terminal import console, steps_of_bytes
+from agentic.dataset.catalogue import (
+    ALGORITHMS,
+    PUBLISHER,
+    ROOT,
+    DataSet,
+    all_data_sets,
+    find_data_set,
+)
+from agentic.dataset.download import DownloadConfig
+from agentic.dataset.download import download as fetch
+from agentic.dataset.landing import Landing, Status, readable
+
+
+def list(arguments: Sequence[str]) -> None:
+    """Parse and run `agentic data list`."""
+
+    def command(root: Path = ROOT, json: bool = False) -> None:
+        """List the 54 ExoRL data sets: tasks, sizes where known, what is on disk.
+
+        Args:
+            root: folder that downloads go to.
+            json: print JSON instead of tables.
+        """
+        _print_list(root, json)
+
+    tyro.cli(command, prog="agentic data list", args=arguments)
+
+
+def _print_list(root: Path, as_json: bool) -> None:
+    found = {data_set: Landing(root, data_set).status() for data_set in all_data_sets()}
+    if as_json:
+        records = [_record(data_set, status, root) for data_set, status in found.items()]
+        console.print_json(json.dumps(records))
+        return
+    table = Table("data set", "archive", "on disk", title="ExoRL")
+    table.caption = f"on disk: below {root}"
+    domain = None
+    for data_set, status in found.items():
+        if data_set.domain != domain:
+            domain = data_set.domain
+            table.add_section()
+            size = f"about {readable(domain.raw_bytes)} raw"
+            table.add_row(domain.name, size, f"tasks: {', '.join(domain.goals)}", style="bold")
+        known = data_set.published
+        table.add_row(
+            data_set.name,
+            readable(known.size) if known else "unknown",
+            _words(status),
+        )
+    console.print(table)
+    table = Table("algorithm", "what explored", "paper")
+    for algorithm in ALGORITHMS.values():
+        table.add_row(algorithm.name, algorithm.title, algorithm.paper)
+    console.print(table)
+    console.print("next: agentic data download DOMAIN ALGORITHM")
+
+
+def _record(data_set: DataSet, status: Status, root: Path) -> dict:
+    known = data_set.published
+    return {
+        "data_set": data_set.name,
+        "domain": data_set.domain.name,
+        "algorithm": data_set.algorithm.name,
+        "paper": data_set.algorithm.paper,
+        "tasks": data_set.domain.tasks,
+        "url": data_set.url(),
+        "archive_bytes": known.size if known else None,
+        "etag": known.etag if known else None,
+        "uncompressed_bytes_about": data_set.domain.raw_bytes,
+        "folder": str(Landing(root, data_set).folder),
+        "on_disk": asdict(status),
+    }
+
+
+def _words(status: Status) -> str:
+    size = readable(status.bytes)
+    if status.kind == "partial" and status.total_bytes:
+        return f"{status.bytes / status.total_bytes:.0%} downloaded"
+    return {
+        "absent": "-",
+        "partial": f"{size} downloaded",
+        "archive": "downloaded, not unpacked",
+        "complete": f"{status.episodes} episodes, {size}",
+        "damaged": "manifest damaged: move away",
+        "foreign": f"{status.episodes} episodes, unverified",
+    }[status.kind]
+
+
+def download(arguments: Sequence[str]) -> None:
+    """Parse and run `agentic data download`."""
+
+    def command(
+        domain: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DOMAIN")],
+        algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM")],
+        /,
+        root: Path = ROOT,
+        mirror: Annotated[str, tyro.conf.arg(metavar="URL")] = PUBLISHER,
+    ) -> None:
+        """Download, verify and unpack one ExoRL data set to ROOT/DOMAIN/ALGORITHM.
+
+        Interrupt it at any point and run the same command again: it goes on where it was.
+        Proxies and certificates are taken from http_proxy, https_proxy and SSL_CERT_FILE.
+
+        Args:
+            domain: such as walker; `agentic data list` names all.
+            algorithm: what explored, such as rnd.
+            root: folder for downloads; twice the archive's size must be free.
+            mirror: address of another server, in front of /DOMAIN/ALGORITHM.zip.
+        """
+        _download(find_data_set(domain, algorithm), DownloadConfig(root, mirror))
+
+    tyro.cli(command, prog="agentic data download", args=arguments)
+
+
+def _download(data_set: DataSet, config: DownloadConfig) -> None:
+    landing = Landing(config.root, data_set)
+    fetched = False
+    try:
+        with steps_of_bytes(data_set.name) as show:
+            for progress in fetch(data_set, config):
+                fetched = True
+                show(*progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; nothing is lost, this goes on: {config.command(data_set)}"
+        ) from None
+    manifest = landing.manifest()
+    what = f"{manifest.episodes} episodes, {readable(manifest.unpacked_bytes)}"
+    if fetched:
+        etag = ", ETag" if manifest.etag_verified else ""
+        console.print(f"{landing.folder}: {what}; size{etag} and the CRC of every file verified")
+    else:
+        console.print(f"{landing.folder} is complete already: {what}; nothing was downloaded")
+    folder, store = shlex.quote(str(landing.folder)), data_set.name.replace("/", "-")
+    console.print(
+        f"next: agentic data convert {folder} {store}.h5 --task {data_set.domain.tasks[0]}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,42 @@
+"""One process at a time: jobs of one array must not write the same file."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentic.errors import AgenticError
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, or raise AgenticError at once if another process holds it.
+
+    The system gives the lock back when its process ends, however it ends. Where the file system
+    has no locks, nothing is held.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _taken(descriptor, path):
+            raise AgenticError(
+                f"another process is at work here (it holds {path}); "
+                "wait for it, or give another --root."
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    # The last holder may have removed the file after we opened it: then the lock is on nothing.
+    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
