@@ -128,6 +128,7 @@ class _StoredStates:
             yield part
 
 
-@functools.lru_cache(maxsize=4)
+# As many as the tasks of the domain with most of them: a data set is labelled episode by episode.
+@functools.lru_cache(maxsize=8)
 def _stored_states(task: str) -> _StoredStates:
     return _StoredStates(get_task(task))

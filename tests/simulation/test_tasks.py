@@ -43,6 +43,7 @@ def test_every_suite_task_of_the_domains_is_there():
         ("pointmass_easy", "point_mass_easy"),
         ("point_maze_reach_top_left", "point_mass_maze_reach_top_left"),
         ("jaco_top_left", "jaco_reach_top_left"),
+        ("maze_reach_top_left", "point_mass_maze_reach_top_left"),
     ],
 )
 def test_wrong_name_is_met_with_the_closest(wrong, right):
