@@ -27,7 +27,7 @@ LEVELS = [
     {"report"},
     # The package itself: the names that users import.
     {""},
-    {"doctor"},
+    {"doctor", "bench"},
     {"cli"},
     {"__main__"},
 ]

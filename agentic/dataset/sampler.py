@@ -130,11 +130,12 @@ class ChainSampler:
             keys[rows, best] = -1.0
         rows = rows[:, None]
         places = np.argpartition(keys, n - 1, axis=1)[:, :n]
-        places = places[rows, np.argsort(keys[rows, places], axis=1)]
-        counts = np.full(len(rows), n)
+        present = np.ones(places.shape, bool)
         if config.count == "uniform":
+            # In the order of their keys, so that those which are left out are drawn, too.
+            places = places[rows, np.argsort(keys[rows, places], axis=1)]
             counts = generator.integers(1, n, size=len(rows), endpoint=True)
-        present = np.arange(n) < counts[:, None]
+            present = np.arange(n) < counts[:, None]
         # By index first, so that equal returns keep the data set's order under the stable sort.
         by_index = np.argsort(np.where(present, places, len(self.pool)), axis=1, kind="stable")
         indices = self.pool[places[rows, by_index]]
