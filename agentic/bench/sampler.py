@@ -3,8 +3,8 @@
 A batch is observations, actions and rewards out of a memory map, and labels and a mask: the sampler
 draws, sorts, gathers and labels; numpy indexes the map with other episodes and copies labels and a
 mask that are there already. Both make new arrays in one thread, in turns. Speeds are those of
-batches asked for back to back. What is drawn ahead is also asked for at the pace of a training step twice
-as long as a draw: `ms waited` is how long such a step waits for its batch.
+batches asked for back to back. What is drawn ahead is also asked for at the pace of training steps
+that are twice as long as a draw: `ms waited` is how long such a step waits for its batch.
 """
 
 import tempfile
