@@ -367,7 +367,8 @@ def _check_same(now: dict, before: dict, folder: Path) -> None:
             f"{folder} was trained on other data ({before['data']['source']}) than this command "
             f"names ({now['data']['source']}); resume with the same data."
         )
-    parts = {"policy": PolicyConfig, "sampler": SamplerConfig, "training": TrainingConfig}
+    # The policy last: much of it follows from the others and is not what the user chose.
+    parts = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
     for part, kind in parts.items():
         for name, value in json.loads(json.dumps(now[part])).items():
             # A run from before an option existed was trained with what is its default now.
