@@ -81,6 +81,7 @@ def test_an_error_surfaces_at_its_step_and_not_before():
         ahead(0)
         sampler.wait_for(3)
         ahead(1)
+        assert sampler.drawn == [0, 1, 2], "what comes after an error waits until it is asked for"
         for _ in range(2):
             with pytest.raises(ValueError, match="step 2"):
                 ahead(2)
