@@ -73,7 +73,9 @@ class ContextPolicy:
     """A trained Transformer with its context: at an episode's end the context stays.
 
     The return-to-go starts at `target_return` in every episode; when `config.trajectories` are in
-    the context, the oldest whole one leaves as the next begins.
+    the context, the oldest whole one leaves as the next begins. A policy of every `stride`-th step
+    acts on those, holds its action until the next one and is told what all of them brought
+    together: the context is what `Dataset.every` makes of the same episodes.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class ContextPolicy:
         parameters: Parameters,
         target_return: float,
         completion: hindsight.Completion = "target",
+        stride: int = 1,
     ):
         self.config = config
+        self.stride = stride
         self.parameters = parameters
         self.target_return = float(target_return)
         self.completion: hindsight.Completion = completion
@@ -101,6 +105,9 @@ class ContextPolicy:
         self._batch = batch
         self._progress = hindsight.begin(np.full(batch, self.target_return))
         self._step = np.zeros(batch, np.int32)
+        # Simulator steps since the kept step that was acted on last, and what they brought.
+        self._held = np.zeros(batch, np.int32)
+        self._earned = np.zeros(batch)
         self._episode = np.zeros(batch, np.int32)
         self._outcome = _Outcome(
             np.zeros((batch, c, config.action_size), np.float32),
@@ -111,6 +118,7 @@ class ContextPolicy:
         )
         self._cache = empty_cache(config, batch)
         self._latents = jnp.zeros((batch, config.width), jnp.dtype(config.dtype))
+        self._decided = np.zeros((batch, config.action_size), np.float32)
         self._acted: np.ndarray | None = None
         self._single = False
 
@@ -135,14 +143,17 @@ class ContextPolicy:
             )
         if (self._step >= self.config.episode_length).any():
             raise AgenticError(
-                f"the episode has gone past {self.config.episode_length} steps, the longest that "
-                "this policy was trained on; pass done=True to observe() at its end."
+                f"the episode has gone past {self.config.episode_length * self.stride} steps, the "
+                "longest that this policy was trained on; pass done=True to observe() at its end."
             )
-        starts = self._step % self.config.action_chunk == 0
+        kept = self._held == 0
+        starts = kept & (self._step % self.config.action_chunk == 0)
         if starts.any():
             self._begin_chunk(observations, starts)
-        actions = self._act(self.parameters, self._latents, observations)
-        self._acted = np.array(actions)
+        if kept.any():
+            actions = self._act(self.parameters, self._latents, observations)
+            self._decided = np.where(kept[:, None], actions, self._decided)
+        self._acted = self._decided.copy()
         return self._acted[0] if single else self._acted
 
     def _begin_chunk(self, observations: np.ndarray, starts: np.ndarray) -> None:
@@ -172,27 +183,38 @@ class ContextPolicy:
         """
         if self._acted is None:
             raise AgenticError("observe() needs an act() before it; call act(observation) first.")
-        rows = np.arange(self._batch)
-        reward = np.broadcast_to(np.asarray(reward, np.float64), rows.shape)
-        done = np.broadcast_to(np.asarray(done, bool), rows.shape)
+        reward = np.broadcast_to(np.asarray(reward, np.float64), self._step.shape)
+        done = np.broadcast_to(np.asarray(done, bool), self._step.shape)
         if action is not None:
             self._acted = np.asarray(action, np.float32).reshape(self._acted.shape)
+        # The action of a strided step is the one it began with.
+        self._decided = np.where((self._held == 0)[:, None], self._acted, self._decided)
         # Labels come from float32 rewards, as they do in training.
-        reward = reward.astype(np.float32)
-        self._progress, marks = hindsight.append(self._progress, reward, done, self.completion)
-        c = self.config.action_chunk
-        outcome, phase = self._outcome, self._step % c
-        outcome.actions[rows, phase] = self._acted
+        self._earned += reward.astype(np.float32)
+        self._held += 1
+        self._record(np.flatnonzero(done | (self._held == self.stride)), done)
+        self._acted = None
+
+    def _record(self, rows: np.ndarray, done: np.ndarray) -> None:
+        """End the kept step of `rows`: its labels, its place in the outcome, the step after it."""
+        reward = self._earned[rows].astype(np.float32)
+        part = hindsight.Progress(*(array[rows] for array in self._progress))
+        part, marks = hindsight.append(part, reward, done[rows], self.completion)
+        for array, fresh in zip(self._progress, part, strict=True):
+            array[rows] = fresh
+        c, outcome = self.config.action_chunk, self._outcome
+        phase = self._step[rows] % c
+        outcome.actions[rows, phase] = self._decided[rows]
         outcome.rewards[rows, phase] = reward
         outcome.completions[rows, phase] = marks
-        outcome.episode[:] = self._episode
-        outcome.chunk[:] = self._step // c
-        self._step = np.where(done, 0, self._step + 1).astype(np.int32)
+        outcome.episode[rows] = self._episode[rows]
+        outcome.chunk[rows] = self._step[rows] // c
+        self._held[rows], self._earned[rows] = 0, 0
+        self._step[rows] = np.where(done[rows], 0, self._step[rows] + 1)
         self._episode = self._episode + done.astype(np.int32)
         if self.config.trajectories == 1:
             # A context of one trajectory has forgotten the one that just ended.
             outcome.clear(done)
-        self._acted = None
 
     def clear(self, rows: np.ndarray, keep_index: bool = False) -> None:
         """Empty the contexts of `rows` [B] bool between episodes.

@@ -119,9 +119,10 @@ def _check(policy: Policy, spec, memory: str, data) -> None:
                 f"the policy has {name} {own} and {spec.name} has {needed}; evaluate it on a task "
                 "of the domain it was trained on."
             )
-    if policy.config.episode_length < spec.episode_length:
+    longest = policy.config.episode_length * policy.stride
+    if longest < spec.episode_length:
         raise AgenticError(
-            f"the policy was trained on episodes of {policy.config.episode_length} steps and "
+            f"the policy was trained on episodes of {longest} steps and "
             f"{spec.name} has {spec.episode_length}; train it on whole episodes."
         )
     if memory == "random" and data is None:
@@ -147,6 +148,7 @@ def random_context(policy: ContextPolicy, data, lived: int, seeds: Sequence[int]
     They stand in hindsight order with the policy's target return; the last places stay empty so
     that every call has one shape. A full context keeps one place for the episode to come.
     """
+    data = data.every(policy.stride)
     n = policy.config.trajectories
     count = min(lived, n - 1, len(data))
     draws = np.stack(

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from agentic import checkpoint
 from agentic.acting import ContextPolicy
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
+from agentic.dataset.prefetch import Prefetch, Sampler
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
 from agentic.interruption import Interruption
@@ -66,6 +68,12 @@ class ExperimentConfig:
         trajectories: most trajectories in a chain; the baselines always see one.
         count: "fixed" or "uniform" (1..trajectories) number of trajectories in a chain.
         best_fraction: one trajectory of each chain comes from this best part of the data.
+        top_fraction: train on only this best part of the data, by return; by default the method's
+            own: 0.1 for "bc10" and all of it for the others.
+        window: cut the trajectories of a chain to the same this many kept steps, drawn anew for
+            every chain; the policy acts with whole episodes. By default episodes stay whole.
+        stride: learn from every this many-th step, with the rewards in between added up; acting, an
+            action is held for as many steps.
         completion: completion token where the "target" is met, or at every end ("done").
         loss: on the steps of "all" trajectories of a chain, or of its "last".
         trajectory_embedding: whether the model knows the index of a trajectory in its context.
@@ -75,6 +83,7 @@ class ExperimentConfig:
         batch_size: trajectories a batch; a chain of n counts n.
         seed: draws parameters, batches and dropout.
         log_every, checkpoint_every: steps between metrics and between checkpoints.
+        prefetch: megabytes for batches that a thread draws ahead; 0 draws them in between steps.
     """
 
     task: str
@@ -86,6 +95,9 @@ class ExperimentConfig:
     trajectories: int = PolicyConfig.trajectories
     count: Literal["fixed", "uniform"] = SamplerConfig.count
     best_fraction: float = SamplerConfig.best_fraction
+    top_fraction: float | None = None
+    window: int | None = SamplerConfig.window
+    stride: int = SamplerConfig.stride
     completion: Literal["target", "done"] = SamplerConfig.completion
     loss: Literal["all", "last"] = TrainingConfig.loss
     trajectory_embedding: bool = PolicyConfig.trajectory_embedding
@@ -103,9 +115,12 @@ class ExperimentConfig:
     seed: int = TrainingConfig.seed
     log_every: int = TrainingConfig.log_every
     checkpoint_every: int = TrainingConfig.checkpoint_every
+    prefetch: int = 256
 
     def __post_init__(self):
         get_task(self.task)
+        if self.prefetch < 0:
+            raise AgenticError(f"prefetch is {self.prefetch} megabytes; it must be at least 0.")
         for name, choices in {"method": METHODS, "layout": ("5", "4", "1")}.items():
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
@@ -121,6 +136,11 @@ class ExperimentConfig:
         """Trajectories in a chain: one for the baselines."""
         return self.trajectories if METHODS[self.method].chains else 1
 
+    @property
+    def steps_per_token(self) -> int:
+        """Kept steps that a token covers."""
+        return self.action_chunk if self.layout == "1" else 1
+
     def sampler(self, data: Dataset) -> SamplerConfig:
         """Return how this run draws its batches; chains are no longer than the data."""
         recipe = METHODS[self.method]
@@ -129,9 +149,12 @@ class ExperimentConfig:
             batch_size=self.batch_size // self.chain_length,
             seed=self.seed,
             count=self.count,
-            top_fraction=recipe.top_fraction,
+            top_fraction=recipe.top_fraction if self.top_fraction is None else self.top_fraction,
             best_fraction=self.best_fraction if recipe.chains else 1.0,
             completion=self.completion,
+            window=self.window,
+            align=SamplerConfig.align if self.window is None else self.steps_per_token,
+            stride=self.stride,
         )
 
     def training(self) -> TrainingConfig:
@@ -140,22 +163,21 @@ class ExperimentConfig:
 
     def policy(self, data: Dataset) -> PolicyConfig:
         """Return the network for this data, normalisation included."""
-        spec = get_task(self.task)
+        spec, data = get_task(self.task), data.every(self.stride)
         mean, std = data.observation_statistics()
         inputs = METHODS[self.method].inputs
         if self.layout == "4":
             inputs = inputs.replace("d", "")
-        joint = self.layout == "1"
         return _project(
             self,
             PolicyConfig,
             observation_size=spec.observation_size,
             action_size=spec.action_size,
-            episode_length=max(spec.episode_length, data.observations.shape[1]),
+            episode_length=max(-(-spec.episode_length // self.stride), data.observations.shape[1]),
             trajectories=min(self.chain_length, len(data)),
             inputs=inputs,
-            joint=joint,
-            action_chunk=self.action_chunk if joint else 1,
+            joint=self.layout == "1",
+            action_chunk=self.steps_per_token,
             normalization=Normalization(
                 tuple(map(float, mean)),
                 tuple(float(max(x, 1e-3)) for x in std),
@@ -215,9 +237,16 @@ def run(
     state = initial_state(policy, training)
     if resume and checkpoint.steps(folder):
         state = _restore(folder, state)
-    with MetricsLog(folder, int(state.step)) as log:
-        _loop(state, policy, training, sampler, folder, log, progress)
+    with (
+        MetricsLog(folder, int(state.step)) as log,
+        _ahead(sampler, config.prefetch) as batches,
+    ):
+        _loop(state, policy, training, batches, folder, log, progress)
     return folder
+
+
+def _ahead(sampler: ChainSampler, megabytes: int) -> AbstractContextManager[Sampler]:
+    return Prefetch(sampler, megabytes * 10**6) if megabytes else nullcontext(sampler)
 
 
 def _loop(state, policy, training, sampler, folder, log, progress) -> None:
@@ -278,9 +307,11 @@ def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like
     )
     parameters = checkpoint.load(folder, step or found, "parameters", like)
+    sampler = document["sampler"]
     return ContextPolicy(
-        config, parameters, document["target_return"], document["sampler"]["completion"]
-    )
+        config, parameters, document["target_return"], sampler["completion"],
+        sampler.get("stride", SamplerConfig.stride),
+    )  # fmt: skip
 
 
 def latest_step(folder: str | Path) -> int:
@@ -336,10 +367,14 @@ def _check_same(now: dict, before: dict, folder: Path) -> None:
             f"{folder} was trained on other data ({before['data']['source']}) than this command "
             f"names ({now['data']['source']}); resume with the same data."
         )
-    for part in ("policy", "sampler", "training"):
+    # The policy last: much of it follows from the others and is not what the user chose.
+    parts = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
+    for part, kind in parts.items():
         for name, value in json.loads(json.dumps(now[part])).items():
-            if before[part].get(name) != value:
+            # A run from before an option existed was trained with what is its default now.
+            earlier = before[part].get(name, getattr(kind, name, None))
+            if earlier != value:
                 raise AgenticError(
-                    f"{folder} was trained with {name} = {before[part].get(name)} and this command "
-                    f"has {value}; resume with the same settings."
+                    f"{folder} was trained with {name} = {earlier} and this command has {value}; "
+                    "resume with the same settings."
                 )

@@ -13,7 +13,7 @@ import optax
 from agentic.errors import AgenticError, closest
 from agentic.policy.config import PolicyConfig
 from agentic.policy.parameters import Parameters, bind, initialize
-from agentic.trajectory import Chain
+from agentic.trajectory import Chain, Window
 
 Loss = Literal["all", "last"]
 
@@ -74,7 +74,11 @@ class Metrics(NamedTuple):
 
 
 def chain_loss(
-    config: PolicyConfig, parameters: Parameters, chain: Chain, loss: Loss, key: jax.Array | None
+    config: PolicyConfig,
+    parameters: Parameters,
+    chain: Chain | Window,
+    loss: Loss,
+    key: jax.Array | None,
 ) -> jax.Array:
     """Return the mean squared error of the actions over the steps that count: a scalar float32.
 
@@ -129,11 +133,11 @@ def initial_state(policy: PolicyConfig, config: TrainingConfig) -> TrainState:
 
 def make_step(
     policy: PolicyConfig, config: TrainingConfig
-) -> Callable[[TrainState, Chain], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Chain | Window], tuple[TrainState, Metrics]]:
     """Return the jitted training step; it takes over the buffers of the state it is given."""
     optimizer = make_optimizer(config)
 
-    def step(state: TrainState, chain: Chain) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, chain: Chain | Window) -> tuple[TrainState, Metrics]:
         key = None
         if policy.dropout:
             key = jax.random.fold_in(jax.random.key(config.seed), state.step)
@@ -158,8 +162,8 @@ class NonFiniteLoss(AgenticError):
 
 def fit(
     state: TrainState,
-    step: Callable[[TrainState, Chain], tuple[TrainState, Metrics]],
-    sampler: Callable[[int], Chain],
+    step: Callable[[TrainState, Chain | Window], tuple[TrainState, Metrics]],
+    sampler: Callable[[int], Chain | Window],
     config: TrainingConfig,
 ) -> Iterator[tuple[TrainState, dict[str, float]]]:
     """Train to `config.steps`, yielding the state and a metrics record at every logged step.

@@ -1,7 +1,8 @@
-"""The two records that everything else passes around: one episode, and several in hindsight order.
+"""The records that everything else passes around: one episode, and several in hindsight order.
 
     Trajectory   one episode           [T, ...]
     Chain        n trajectories        [..., n, T, ...]   leading axes are the batch
+    Window       the same w steps of a chain's trajectories, and where they lie
 
 Step t is (observation the action was chosen in, action, the reward it brought). ExoRL's T + 1 rows
 are aligned to that once, where files are read. Axis letters: N data set, B batch, n trajectories,
@@ -97,3 +98,35 @@ class Chain(NamedTuple):
                 f"chain has returns {totals.tolist()} (inf: absent); they must ascend."
             )
         return self
+
+
+class Outcome(NamedTuple):
+    """What c consecutive steps of every trajectory did: actions [..., n, c, A], rewards and
+    completions [..., n, c]; zeros where there is no step."""
+
+    actions: np.ndarray
+    rewards: np.ndarray
+    completions: np.ndarray
+
+
+class Window(NamedTuple):
+    """Steps [start, start + w) of every trajectory of a chain, cut after it was labelled whole.
+
+        episode   |0 . . . c . . . 2c . . . 3c . . T|      start = 2c, w = 2c
+        window                     |2c . . . 3c . . T|     before  |c . . .|
+
+    The fields of Chain, w steps long: returns-to-go and completions are the whole episodes', so
+    that what stands in the window is what stands there in the chain. start [...] int32 is a
+    multiple of c, the steps of one token; before is what the c steps before it did: those of the
+    same trajectory, and at start 0 the last ones of the trajectory before. A policy that is given
+    both makes of the window the very tokens that the whole chain has there.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    returns_to_go: np.ndarray
+    completions: np.ndarray
+    mask: np.ndarray
+    start: np.ndarray
+    before: Outcome

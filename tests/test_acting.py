@@ -1,10 +1,13 @@
 """Acting step by step through the cache is the forward pass, and forgets whole trajectories."""
 
+from itertools import pairwise
+
 import numpy as np
 import policy_oracle
 import pytest
 import synthetic
 
+from agentic import hindsight
 from agentic.acting import ContextPolicy, RandomPolicy
 from agentic.errors import AgenticError
 from agentic.hindsight import Progress, append, begin
@@ -76,6 +79,38 @@ def test_a_prefilled_context_is_a_lived_one(layout):
     actual = live(prefilled, third)
     np.testing.assert_allclose(actual[:, 0][third.mask[:, 0]],
                                np.asarray(expected)[:, 2][third.mask[:, 0]], atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["5", "chunk of 3"])
+def test_a_strided_policy_lives_the_chain_of_strided_episodes_and_holds_its_actions(layout):
+    """Episodes of other lengths than the stride divides, and rows that end at different steps."""
+    config, stride = synthetic.policy_config(layout), 3
+    lengths = np.array([[20, 15, 18], [14, 21, 7]])
+    chain = synthetic.chain(lengths, steps=21, completion="done")
+    kept = -(-lengths // stride)
+    rewards = np.add.reduceat(chain.rewards, range(0, 21, stride), axis=-1)
+    expected = hindsight.relabel(
+        chain.observations[:, :, ::stride], chain.actions[:, :, ::stride], rewards,
+        np.arange(7) < kept[..., None], "done", np.full(2, synthetic.TARGET),
+    )  # fmt: skip
+    policy = ContextPolicy(config, synthetic.parameters(config), synthetic.TARGET, "done", stride)
+    policy.reset(2)
+    # The fed actions replace its own, so that what it held shows only where it decides.
+    lived = live(policy, chain)[:, :, ::stride]
+    plain = ContextPolicy(config, synthetic.parameters(config), synthetic.TARGET, "done")
+    plain.reset(2)
+    np.testing.assert_allclose(lived, live(plain, expected), atol=1e-5)
+
+
+def test_between_kept_steps_the_action_is_held_until_the_episode_ends():
+    config = synthetic.policy_config("1")
+    policy = ContextPolicy(config, synthetic.parameters(config), synthetic.TARGET, stride=3)
+    rng, seen = np.random.default_rng(0), []
+    for done in [False] * 4 + [True] + [False] * 3:
+        seen.append(policy.act(rng.normal(size=synthetic.OBSERVATIONS)))
+        policy.observe(0.1, done)
+    held = [bool((a == b).all()) for a, b in pairwise(seen)]
+    assert held == [True, True, False, True, False, True, True]
 
 
 def test_prefilling_shorter_arrays_and_empty_rows():

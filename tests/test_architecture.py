@@ -28,7 +28,7 @@ LEVELS = [
     {"bench"},
     # The package itself: the names that users import.
     {""},
-    {"doctor"},
+    {"doctor", "bench"},
     {"cli"},
     {"__main__"},
 ]

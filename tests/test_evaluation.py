@@ -168,6 +168,18 @@ def test_a_random_context_is_distinct_whole_trajectories_in_hindsight_order(live
         np.testing.assert_array_equal(alone.observations[0], chain.observations[row])
 
 
+def test_a_random_context_of_a_strided_policy_is_one_of_strided_episodes():
+    agent, other = policy(target=8.0, trajectories=4), policy(target=8.0, trajectories=4)
+    agent.stride = 5
+    ours, theirs = (
+        random_context(agent, DATA, 2, (3,)),
+        random_context(other, DATA.every(5), 2, (3,)),
+    )
+    for array, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert ours.mask.shape == (1, 4, 3)
+
+
 def test_mistakes_end_in_one_sentence(short):
     agent = policy()
     for arguments, words in [
@@ -184,5 +196,7 @@ def test_mistakes_end_in_one_sentence(short):
         assert "\n" not in str(caught.value)
     brief = ContextPolicy(synthetic.policy_config("1"), {}, 1.0)
     brief.config = SimpleNamespace(observation_size=5, action_size=1, episode_length=7)
-    with pytest.raises(AgenticError, match="episodes of 7 steps and cartpole_swingup has 1000"):
-        evaluate(brief, TASK, 1, (1,))
+    for stride, steps in [(1, 7), (100, 700)]:
+        brief.stride = stride
+        with pytest.raises(AgenticError, match=f"of {steps} steps and cartpole_swingup has 1000"):
+            evaluate(brief, TASK, 1, (1,))

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 import signal
+import threading
 
 import jax
 import numpy as np
@@ -117,6 +119,52 @@ def test_resuming_a_finished_run_changes_nothing(finished, data):
     assert checkpoint.steps(finished) == [2, 4]
 
 
+def test_batches_drawn_ahead_change_nothing_and_leave_no_thread(finished, data, tmp_path):
+    assert CONFIG.prefetch > 0
+    before = threading.active_count()
+    folder = run(dataclasses.replace(CONFIG, prefetch=0), tmp_path / "run", data=data)
+    for actual, expected in zip(state(folder, data), state(finished, data), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    with pytest.raises(RuntimeError):
+        run(CONFIG, tmp_path / "cut", data=data, progress=at_step(1, power_cut))
+    assert threading.active_count() == before
+
+
+def test_windows_and_strides_train_a_policy_that_acts_with_whole_episodes(data, tmp_path):
+    config = dataclasses.replace(CONFIG, window=4, stride=2, action_chunk=2, steps=2)
+    policy = load_policy(run(config, tmp_path / "run", data=data))
+    assert (policy.stride, policy.config.episode_length) == (2, 500)
+    np.testing.assert_array_equal(
+        policy.config.normalization.observation_mean, data.every(2).observation_statistics()[0]
+    )
+    first = policy.act(np.ones(5))
+    policy.observe(0.0, False)
+    np.testing.assert_array_equal(policy.act(np.zeros(5)), first)
+    with pytest.raises(AgenticError, match="was trained with window = 4 and this command has 6"):
+        run(dataclasses.replace(config, window=6), tmp_path / "run", resume=True, data=data)
+
+
+def test_a_run_from_before_an_option_existed_goes_on_with_its_default(finished, data, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    document = json.loads((folder / "config.json").read_text())
+    for name in ("window", "align", "stride"):
+        del document["sampler"][name]
+    (folder / "config.json").write_text(json.dumps(document))
+    run(CONFIG, folder, resume=True, data=data)
+    assert load_policy(folder).stride == 1
+    other = dataclasses.replace(CONFIG, stride=3)
+    with pytest.raises(AgenticError, match="was trained with stride = 1 and this command has 3"):
+        run(other, folder, resume=True, data=data)
+
+
+def test_the_best_part_of_the_data_is_one_setting(data):
+    for method, given, expected in [("bc", None, 1.0), ("bc", 0.3, 0.3), ("bc10", None, 0.1),
+                                    ("bc10", 0.5, 0.5), ("at", 0.7, 0.7)]:  # fmt: skip
+        config = dataclasses.replace(CONFIG, method=method, top_fraction=given)
+        assert config.sampler(data).top_fraction == expected
+
+
 def test_ctrl_c_says_where_it_stopped(data, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="stopped at step 3 of 4; --resume goes on"):
@@ -229,6 +277,7 @@ def test_methods_are_settings_of_one_network(data, method, layout, inputs, traje
         ({"layout": "6"}, "layout is '6'; .*valid: 1, 4, 5"),
         ({"batch_size": 5}, "batch_size is 5 trajectories, in chains of 2; take a multiple of 2"),
         ({"batch_size": 1}, "batch_size is 1"),
+        ({"prefetch": -1}, "prefetch is -1 megabytes; it must be at least 0"),
     ],
 )
 def test_contradictions_die_in_one_sentence(fields, words):

@@ -5,6 +5,7 @@
     convert        a directory of episodes -> a store
     describe       what a directory or a store holds
     ChainSampler   batches of hindsight chains, a pure function of (seed, step)
+    Prefetch       the same batches, drawn ahead by a thread
 
 Names are imported on first use, so that `import agentic.dataset` reads neither h5py nor mujoco.
 """
@@ -15,6 +16,7 @@ _HOMES = {
     "ChainSampler": "agentic.dataset.sampler",
     "SamplerConfig": "agentic.dataset.sampler",
     "Dataset": "agentic.dataset.dataset",
+    "Prefetch": "agentic.dataset.prefetch",
     "convert": "agentic.dataset.store",
     "describe": "agentic.dataset.info",
     "load_dataset": "agentic.dataset.load",

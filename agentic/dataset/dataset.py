@@ -8,7 +8,7 @@ Axis letters as in `agentic.trajectory`.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,9 @@ import numpy as np
 from agentic.errors import AgenticError
 from agentic.hindsight import total_rewards
 from agentic.trajectory import Trajectory
+
+# Episodes that are summed at a time: memory stays bounded, whatever the data's size.
+BLOCK = 512
 
 
 class Digest:
@@ -65,7 +68,8 @@ class Dataset:
     observations [N, T, O], actions [N, T, A], rewards [N, T] float32; lengths [N] int32, the steps
     that exist; physics [N, T + 1, P] float64 or None; control, what the labels read as control
     ("action" or "zero"); source, where the data came from; fingerprint, a sha256 over everything
-    that training reads. The arrays may be read-only memory maps.
+    that training reads; known_returns, the returns [N] float64 where the source has them. The
+    arrays may be read-only memory maps, and nothing here ever copies one of them whole.
     """
 
     task: str
@@ -77,6 +81,7 @@ class Dataset:
     control: str
     source: str
     fingerprint: str
+    known_returns: np.ndarray | None = None
 
     @classmethod
     def from_trajectories(
@@ -122,7 +127,43 @@ class Dataset:
     @cached_property
     def returns(self) -> np.ndarray:
         """The return of every trajectory: [N] float64."""
-        return total_rewards(self.rewards, self.mask(np.arange(len(self))))
+        if self.known_returns is not None:
+            return self.known_returns
+        blocks = np.array_split(np.arange(len(self)), -(-len(self) // BLOCK))
+        sums = [total_rewards(self.rewards[b[0] : b[-1] + 1], self.mask(b)) for b in blocks]
+        return np.concatenate(sums)
+
+    def every(self, stride: int) -> "Dataset":
+        """Return the data set of every `stride`-th step, without physics.
+
+            steps    0   1   2   3   4   5   6        stride 3
+            kept     s_0         s_3         s_6      observation and action of the kept step
+            reward   r0+r1+r2    r3+r4+r5    r6       all that came until the next one
+
+        A kept step has the rewards of the steps it stands for, so returns stay what they were (up
+        to the rounding of a sum to float32) and returns-to-go keep their law. Observations and
+        actions are views, rewards are new.
+        """
+        if stride == 1:
+            return self
+        rewards = np.zeros((len(self), -(-self.rewards.shape[1] // stride)), np.float32)
+        for first in range(0, len(self), BLOCK):
+            block = slice(first, first + BLOCK)
+            total = np.zeros(rewards[block].shape)
+            # In the order of time, as they are added up while acting.
+            for offset in range(min(stride, self.rewards.shape[1])):
+                part = self.rewards[block, offset::stride]
+                total[:, : part.shape[1]] += part
+            rewards[block] = total
+        return replace(
+            self,
+            observations=self.observations[:, ::stride],
+            actions=self.actions[:, ::stride],
+            rewards=rewards,
+            lengths=-(-self.lengths // stride),
+            physics=None,
+            known_returns=None,
+        )
 
     def mask(self, indices: np.ndarray) -> np.ndarray:
         """Return where a step exists in the trajectories `indices` [...]: [..., T] bool."""

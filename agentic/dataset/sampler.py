@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 
 from agentic.dataset.dataset import Dataset
+from agentic.dataset.gather import gather
+from agentic.dataset.windows import cut_window, draw_starts
 from agentic.errors import AgenticError, closest
-from agentic.hindsight import COMPLETIONS, Completion, hindsight_order, relabel
-from agentic.trajectory import Chain
+from agentic.hindsight import COMPLETIONS, Completion, hindsight_order, labels
+from agentic.trajectory import Chain, Window
 
 Count = Literal["fixed", "uniform"]
 COUNTS: tuple[Count, ...] = ("fixed", "uniform")
@@ -27,6 +29,11 @@ class SamplerConfig:
         best_fraction: draw one trajectory of every chain from this best part, the others from all;
             sorted, it nearly always comes last. 1 draws all alike.
         completion: where the completion token is 1, "target" or "done".
+        window: cut all trajectories of a chain to the same this many steps, drawn anew for every
+            chain; None keeps whole episodes.
+        align: windows start at multiples of this, the steps that one token covers.
+        stride: keep every this many-th step, with the rewards up to the next kept one added up
+            (`Dataset.every`); a window counts kept steps.
     """
 
     trajectories: int = 4
@@ -36,9 +43,12 @@ class SamplerConfig:
     top_fraction: float = 1.0
     best_fraction: float = 0.3
     completion: Completion = "target"
+    window: int | None = None
+    align: int = 1
+    stride: int = 1
 
     def __post_init__(self):
-        for name in ("trajectories", "batch_size"):
+        for name in ("trajectories", "batch_size", "align", "stride"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.seed < 0:
@@ -50,19 +60,39 @@ class SamplerConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
+        if self.window is not None and (self.window < 1 or self.window % self.align):
+            down = self.window // self.align * self.align
+            raise AgenticError(
+                f"window is {self.window}; it must be a multiple of the {self.align} steps of a "
+                f"token, such as {max(down, self.align)}."
+            )
 
 
 class ChainSampler:
     """Draws batches of chains: `sampler(step)` is the same in every process and on every run.
 
     Whole trajectories are drawn without replacement, sorted ascending by return (ties by their
-    index in the data set) and relabelled by `agentic.hindsight`.
+    index in the data set) and relabelled by `agentic.hindsight`; a window is cut out after that.
     """
 
-    def __init__(self, data: Dataset, config: SamplerConfig | None = None, **options):
-        """Draw from `data` as `config` says; keywords replace single fields of it."""
-        self.data = data
+    def __init__(
+        self, data: Dataset, config: SamplerConfig | None = None, *,
+        process_index: int = 0, process_count: int = 1, **options,
+    ):  # fmt: skip
+        """Draw from `data` as `config` says; keywords replace single fields of it.
+
+        Of `process_count` processes that train together each draws every batch and gathers its
+        share alone: the batch_size / process_count chains from process_index times that many on.
+        """
         self.config = replace(config or SamplerConfig(), **options)
+        self.data = data = data.every(self.config.stride)
+        self._share = self._rows(process_index, process_count)
+        steps = data.rewards.shape[1]
+        if self.config.window is not None and self.config.window > steps:
+            raise AgenticError(
+                f"window is {self.config.window}; episodes have {steps} steps, so it can be at "
+                f"most {steps} or None for whole episodes."
+            )
         ranking = np.argsort(-data.returns, kind="stable")
         self.pool = np.sort(ranking[: self._part(self.config.top_fraction)])
         best = ranking[: self._part(self.config.best_fraction)]
@@ -73,38 +103,64 @@ class ChainSampler:
                 f"so it can be at most {len(self.pool)}, the number of episodes to draw from."
             )
 
+    def _rows(self, index: int, count: int) -> slice:
+        if not 0 <= index < count:
+            raise AgenticError(
+                f"process_index is {index}; with process_count {count} it must lie in "
+                f"0..{count - 1}."
+            )
+        size, rest = divmod(self.config.batch_size, count)
+        if rest:
+            raise AgenticError(
+                f"batch_size is {self.config.batch_size} chains, to be shared by {count} "
+                f"processes; take a multiple of {count}, such as {(size + 1) * count}."
+            )
+        return slice(index * size, (index + 1) * size)
+
     def _part(self, fraction: float) -> int:
         return max(1, round(fraction * len(self.data)))
 
     def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the batch's episode indices [B, n] in hindsight order, and which exist [B, n]."""
         config, generator = self.config, np.random.default_rng([self.config.seed, step])
-        batch, n = config.batch_size, config.trajectories
-        keys = generator.random((batch, len(self.pool)))
+        n, rows = config.trajectories, np.arange(config.batch_size)
+        keys = generator.random((len(rows), len(self.pool)))
         if config.best_fraction < 1:
-            rows = np.arange(batch)
-            keys[rows, self.best[generator.integers(len(self.best), size=batch)]] = -1.0
+            best = self.best[generator.integers(len(self.best), size=len(rows))]
+            keys[rows, best] = -1.0
+        rows = rows[:, None]
         places = np.argpartition(keys, n - 1, axis=1)[:, :n]
-        places = np.take_along_axis(
-            places, np.argsort(np.take_along_axis(keys, places, 1), axis=1), axis=1
-        )
-        counts = np.full(batch, n)
+        present = np.ones(places.shape, bool)
         if config.count == "uniform":
-            counts = generator.integers(1, n, size=batch, endpoint=True)
-        present = np.arange(n) < counts[:, None]
+            # In the order of their keys, so that those which are left out are drawn, too.
+            places = places[rows, np.argsort(keys[rows, places], axis=1)]
+            counts = generator.integers(1, n, size=len(rows), endpoint=True)
+            present = np.arange(n) < counts[:, None]
         # By index first, so that equal returns keep the data set's order under the stable sort.
         by_index = np.argsort(np.where(present, places, len(self.pool)), axis=1, kind="stable")
-        indices = self.pool[np.take_along_axis(places, by_index, axis=1)]
+        indices = self.pool[places[rows, by_index]]
         # The absent stand last before and after the sort, so `present` needs no reordering.
         order = hindsight_order(self.data.returns[indices], present)
-        return np.take_along_axis(indices, order, axis=1), present
+        return indices[rows, order], present
 
-    def __call__(self, step: int) -> Chain:
-        """Return the batch of a training step: a Chain with leading axes [B, n]."""
+    def __call__(self, step: int) -> Chain | Window:
+        """Return the batch of a training step, or this process's share of it: axes [B, n]."""
+        config, data, share = self.config, self.data, self._share
         indices, present = self.draw(step)
-        data = self.data
-        mask = data.mask(indices) & present[..., None]
-        return relabel(
-            data.observations[indices], data.actions[indices], data.rewards[indices],
-            mask, self.config.completion,
-        )  # fmt: skip
+        lengths = np.where(present, data.lengths[indices], 0)
+        if config.window is not None:
+            # A generator of its own: which trajectories are drawn does not depend on the window.
+            generator = np.random.default_rng([config.seed, step, 1])
+            starts = draw_starts(generator, lengths, config.window, config.align)[share]
+        indices, lengths = indices[share], lengths[share]
+        zero, longest = np.zeros_like(lengths), data.rewards.shape[1]
+        mask = np.arange(longest, dtype=lengths.dtype) < lengths[..., None]
+        rewards = gather(data.rewards, indices, zero, lengths, longest)
+        to_go, marks = labels(rewards, mask, data.returns[indices], config.completion)
+        if config.window is not None:
+            return cut_window(
+                data, indices, lengths, starts, config.window, config.align, rewards, to_go, marks
+            )
+        observations = gather(data.observations, indices, zero, lengths, longest)
+        actions = gather(data.actions, indices, zero, lengths, longest)
+        return Chain(observations, actions, rewards, to_go, marks, mask)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from agentic.policy.config import PolicyConfig
-from agentic.trajectory import Chain
+from agentic.trajectory import Chain, Window
 
 
 class Chunks(NamedTuple):
@@ -35,8 +35,8 @@ class Chunks(NamedTuple):
     mask: jax.Array
 
 
-def cut(config: PolicyConfig, chain: Chain) -> Chunks:
-    """Normalise a chain [B, n, T, ...] and cut it into chunks; T is at most episode_length."""
+def cut(config: PolicyConfig, chain: Chain | Window) -> Chunks:
+    """Normalise a chain or window [B, n, T, ...] and cut it into chunks; T <= episode_length."""
     c = config.action_chunk
     steps = chain.mask.shape[-1]
     count = -(-steps // c)
@@ -73,12 +73,15 @@ def normalize(config: PolicyConfig, observations: jax.Array) -> jax.Array:
     return (observations - mean) / std
 
 
-def previous(outcome: jax.Array, present: jax.Array) -> jax.Array:
+def previous(outcome: jax.Array, present: jax.Array, before: jax.Array | None = None) -> jax.Array:
     """Return for every chunk the outcome of the one before it: [B, n, C, ...] -> the same shape.
 
     The chunk before a trajectory's first is the last one present of the trajectory before; before
-    the context's first chunk lie zeros. `present` [B, n, C] tells which chunks exist.
+    the context's first chunk lie zeros. `present` [B, n, C] tells which chunks exist. `before`
+    [B, n, ...] is what lies before the first chunks of windows, which start inside of trajectories.
     """
+    if before is not None:
+        return jnp.concatenate([before[:, :, None], outcome[:, :, :-1]], axis=2)
     last = jnp.maximum(present.sum(axis=-1) - 1, 0)
     index = last.reshape(*last.shape, *(1,) * (outcome.ndim - 2))
     ends = jnp.take_along_axis(outcome, index, axis=2)

@@ -13,7 +13,7 @@ from flax import nnx
 from agentic.policy.blockwise import BlockwiseBlock, LayerCache, dropout
 from agentic.policy.config import PolicyConfig
 from agentic.policy.layout import cut, normalize, positions, previous
-from agentic.trajectory import Chain
+from agentic.trajectory import Chain, Window
 
 
 class Step(NamedTuple):
@@ -135,8 +135,8 @@ class AgenticTransformer(nnx.Module):
         self.norm = nnx.LayerNorm(config.width, dtype=jnp.dtype(config.dtype), rngs=rngs)
         self.head = Head(config, rngs)
 
-    def __call__(self, chain: Chain, key: jax.Array | None = None) -> jax.Array:
-        """Return the action at every step of a chain [B, n, T, ...]: [B, n, T, A].
+    def __call__(self, chain: Chain | Window, key: jax.Array | None = None) -> jax.Array:
+        """Return the action at every step of a chain or window [B, n, T, ...]: [B, n, T, A].
 
         `key` turns dropout on.
         """
@@ -144,7 +144,7 @@ class AgenticTransformer(nnx.Module):
         actions = self.decode(latents, chain.observations)
         return actions
 
-    def latents(self, chain: Chain, key: jax.Array | None = None) -> jax.Array:
+    def latents(self, chain: Chain | Window, key: jax.Array | None = None) -> jax.Array:
         """Return what each chunk's action is read from: [B, n, C, W]."""
         x, place, keys = self.tokens(chain, key)
         *block_keys, last = keys
@@ -197,7 +197,7 @@ class AgenticTransformer(nnx.Module):
         """Return actions [B, A] from latents [B, W] and raw observations [B, O]."""
         return self.head(latents, normalize(self.config, observations))
 
-    def tokens(self, chain: Chain, key: jax.Array | None):
+    def tokens(self, chain: Chain | Window, key: jax.Array | None):
         """Return embedded tokens [B, n*C*m, W], their places, and dropout keys: one a layer + 1."""
         config, embed = self.config, self.embedding
         chunks = cut(config, chain)
@@ -211,15 +211,21 @@ class AgenticTransformer(nnx.Module):
             "r": chunks.rewards,
             "d": chunks.completions,
         }
+        chunk, before = jnp.arange(count)[:, None], dict.fromkeys("ard")
+        if isinstance(chain, Window):
+            chunk = chain.start[:, None, None, None] // config.action_chunk + chunk
+            first = chain.before
+            before = {"a": first.actions, "r": first.rewards, "d": first.completions}
+            before = {letter: x.reshape(batch, n, -1) for letter, x in before.items()}
         if config.joint:
-            values |= {letter: previous(values[letter], present) for letter in "ard"}
+            values |= {x: previous(values[x], present, before[x]) for x in "ard"}
         keys = [None] * (config.layers + 2)
         if key is not None:
             keys = list(jax.random.split(key, config.layers + 2))
         tokens = [embed(letter, values[letter]) for letter in config.inputs]
         x = sum(tokens)[..., None, :] if config.joint else jnp.stack(tokens, axis=-2)
         trajectory = jnp.arange(n)[:, None, None]
-        x = embed.place(x, trajectory, jnp.arange(count)[:, None])
+        x = embed.place(x, trajectory, chunk)
         x = x.reshape(batch, n * count * config.tokens_per_chunk, config.width)
         x = dropout(x, config.dropout, keys[0])
         return x, positions(config, present), keys[1:]
