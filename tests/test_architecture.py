@@ -18,7 +18,7 @@ ROOT = Path(agentic.__file__).parent
 # Bottom first. Modules in one row do not know each other.
 LEVELS = [
     {"errors"},
-    {"trajectory", "attention", "stats", "files", "interruption"},
+    {"trajectory", "attention", "stats", "files", "interruption", "provenance"},
     {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
     {"acting"},
     {"dataset", "rollout"},

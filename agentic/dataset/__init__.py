@@ -3,7 +3,9 @@
     load_dataset   a directory of episodes or a store -> Dataset
     Dataset        N labelled trajectories, in memory or memory-mapped
     convert        a directory of episodes -> a store
+    relabel_store  add or replace a task's rewards in a store
     describe       what a directory or a store holds
+    verify         what is wrong with a directory or a store
     ChainSampler   batches of hindsight chains, a pure function of (seed, step)
 
 Names are imported on first use, so that `import agentic.dataset` reads neither h5py nor mujoco.
@@ -15,10 +17,12 @@ _HOMES = {
     "ChainSampler": "agentic.dataset.sampler",
     "SamplerConfig": "agentic.dataset.sampler",
     "Dataset": "agentic.dataset.dataset",
-    "convert": "agentic.dataset.store",
+    "convert": "agentic.dataset.conversion",
     "describe": "agentic.dataset.info",
     "load_dataset": "agentic.dataset.load",
+    "relabel_store": "agentic.dataset.labelling",
     "sample_directory": "agentic.dataset.load",
+    "verify": "agentic.dataset.verification",
 }
 __all__ = sorted(_HOMES)
 

@@ -65,7 +65,8 @@ class Dataset:
     observations [N, T, O], actions [N, T, A], rewards [N, T] float32; lengths [N] int32, the steps
     that exist; physics [N, T + 1, P] float64 or None; control, what the labels read as control
     ("action" or "zero"); source, where the data came from; fingerprint, a sha256 over everything
-    that training reads. The arrays may be read-only memory maps.
+    that training reads; known_returns, the returns [N] float64 where the source has them. The
+    arrays may be read-only memory maps.
     """
 
     task: str
@@ -77,6 +78,7 @@ class Dataset:
     control: str
     source: str
     fingerprint: str
+    known_returns: np.ndarray | None = None
 
     @classmethod
     def from_trajectories(
@@ -122,6 +124,8 @@ class Dataset:
     @cached_property
     def returns(self) -> np.ndarray:
         """The return of every trajectory: [N] float64."""
+        if self.known_returns is not None:
+            return self.known_returns
         return total_rewards(self.rewards, self.mask(np.arange(len(self))))
 
     def mask(self, indices: np.ndarray) -> np.ndarray:

@@ -124,14 +124,16 @@ class _StoredStates:
         for start in range(0, len(physics), CHUNK):
             part = slice(start, min(start + CHUNK, len(physics)))
             rows = np.arange(part.stop - part.start)
-            # Every state starts from a reset, so that none depends on those before it.
-            batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
+            if stage == mujoco.mjtStage.mjSTAGE_ACC:
+                # The solver starts from what the row's last state left behind; what comes before
+                # it reads nothing but the values below, so that no state depends on another.
+                batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
             for name, values in zip(
                 ("qpos", "qvel", "act"), np.split(physics[part], cuts, axis=1), strict=True
             ):
                 batch.bind(name)[rows] = values
-            if actions is not None:
-                batch.bind("ctrl")[rows] = environment.to_control(model, actions[part])
+            control = 0.0 if actions is None else environment.to_control(model, actions[part])
+            batch.bind("ctrl")[rows] = control
             batch.forward(rows, stage=stage)
             yield part
 
