@@ -24,7 +24,7 @@ LEVELS = [
     {"dataset", "rollout"},
     {"training", "evaluation"},
     {"experiment"},
-    {"report"},
+    {"report", "bench"},
     # The package itself: the names that users import.
     {""},
     {"doctor"},

@@ -1,7 +1,10 @@
 """What commands print: progress with rate and remaining time, tables, notes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +22,12 @@ from rich.text import Text
 
 from agentic.protocol import Summary
 
+if TYPE_CHECKING:
+    from agentic.dataset.conversion import Converted
+
 console = Console()
+# Where progress is shown when what is printed is for a machine to read.
+errors = Console(stderr=True)
 
 
 class RateColumn(ProgressColumn):
@@ -36,7 +44,7 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
+def progress(what: str, unit: str, on: Console = console) -> Iterator[Callable[..., None]]:
     """Show a bar; yields advance(done, total, note="")."""
     columns = (
         TextColumn("{task.description}"),
@@ -48,13 +56,22 @@ def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=on) as bars:
         bar = bars.add_task(what, total=None, note="")
 
         def advance(done: int, total: int, note: str = "") -> None:
             bars.update(bar, completed=done, total=total, note=note)
 
         yield advance
+
+
+def print_written(store: Converted) -> None:
+    """Say what a new store holds and what to do with it next."""
+    console.print(f"{store.path}: {store.episodes} episodes, {store.steps:,} steps")
+    if store.tasks:
+        console.print(f"next: agentic train {store.tasks[0]} --data {store.path} --out runs/NAME")
+    else:
+        console.print(f"next: agentic data relabel {store.path} --task TASK")
 
 
 def interval(summary: Summary) -> str:

@@ -8,11 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agentic.dataset.exorl import (
-    Episode, episode_length, episode_shapes, list_episodes, read_episode,
+    Episode,
+    episode_length,
+    episode_shapes,
+    list_episodes,
+    read_episode,
 )  # fmt: skip
 from agentic.dataset.reading import check_workers, in_order
 from agentic.dataset.relabel import (
-    Control, check_control, check_tasks, label_episode, observe_again,
+    Control,
+    check_control,
+    check_tasks,
+    label_episode,
+    observe_again,
 )  # fmt: skip
 from agentic.dataset.writing import Layout, new_store
 from agentic.errors import AgenticError
@@ -22,11 +30,12 @@ from agentic.simulation.tasks import TASKS, Task
 
 
 class Converted(NamedTuple):
-    """What `convert` did: the file, what it holds, and the sentence for each episode left out."""
+    """What was written: the file, what it holds, and the sentence for each episode left out."""
 
     path: Path
     episodes: int
     steps: int
+    tasks: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
@@ -111,7 +120,8 @@ def convert(
     while True:
         try:
             lengths = list(_intact(episode_length, paths, workers, damaged))
-            widths = {key: shape[-1] for key, shape in episode_shapes(paths[0]).items()}
+            [shapes] = _intact(episode_shapes, paths[:1], workers, damaged)
+            widths = {key: shape[-1] if shape else 0 for key, shape in shapes.items()}
             read = _Reader(names, control, recompute_observations, workers, widths)
             domain = specs[0].domain if specs else domains_of(widths, paths[0])
             layout = Layout(
@@ -136,7 +146,7 @@ def convert(
                     f"{next(iter(skipped.values()))}"
                 ) from None
         else:
-            return Converted(out, len(paths), sum(lengths), tuple(skipped.values()))
+            return Converted(out, len(paths), sum(lengths), names, tuple(skipped.values()))
 
 
 def _intact(

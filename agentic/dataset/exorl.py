@@ -65,11 +65,23 @@ def list_episodes(directory: str | Path) -> list[Path]:
         raise AgenticError(
             f"{directory} is a file; give a directory of ExoRL npz episodes or an .h5 store."
         )
+    found = _npz_files(directory)
+    if found:
+        return sorted(found, key=_place)
+    raise AgenticError(f"{directory} holds no .npz episodes, nor does {directory / 'buffer'}.")
+
+
+def holds_episodes(directory: str | Path) -> bool:
+    """Return whether `list_episodes` would find any file here."""
+    return bool(_npz_files(Path(directory)))
+
+
+def _npz_files(directory: Path) -> list[Path]:
     for folder in (directory, directory / "buffer"):
         found = [p for p in folder.glob("*.npz") if p.is_file() and not p.name.startswith(".")]
         if found:
-            return sorted(found, key=_place)
-    raise AgenticError(f"{directory} holds no .npz episodes, nor does {directory / 'buffer'}.")
+            return found
+    return []
 
 
 def _place(path: Path) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.exorl import episode_length, episode_shapes, list_episodes
-from agentic.dataset.load import load_dataset
+from agentic.dataset.load import Progress, load_dataset
 
 QUANTILES = {"min": 0.0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "max": 1.0}
 
@@ -29,24 +29,28 @@ def describe(path: str | Path, task: str | None = None) -> dict[str, object]:
 
 
 def describe_with_returns(
-    path: str | Path, task: str | None = None
+    path: str | Path, task: str | None = None, progress: Progress | None = None
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Return what `describe` does, and the returns [N] of every task that it tells of."""
     path = Path(path)
-    describe_one = _describe_store if path.suffix == ".h5" else _describe_episodes
-    facts, data = describe_one(path, task)
+    if path.suffix == ".h5":
+        facts, data = _describe_store(path, task)
+    else:
+        facts, data = _describe_episodes(path, task, progress)
     facts["tasks"] = {name: _labels(labelled) for name, labelled in data.items()}
     return facts, {name: labelled.returns for name, labelled in data.items()}
 
 
-def _describe_episodes(path: Path, task: str | None) -> tuple[dict, dict[str, Dataset]]:
+def _describe_episodes(
+    path: Path, task: str | None, progress: Progress | None
+) -> tuple[dict, dict[str, Dataset]]:
     files = list_episodes(path)
     size = sum(file.stat().st_size for file in files)
     if task is None:
         lengths = np.asarray([episode_length(file) for file in files])
         shapes = episode_shapes(files[0])
         return _counts("episodes", path, lengths, size) | {"shapes": shapes}, {}
-    data = load_dataset(path, task)
+    data = load_dataset(path, task, progress=progress)
     arrays = {
         "observations": data.observations,
         "actions": data.actions,

@@ -146,7 +146,8 @@ def check_labels(store: Store, task: str, control: Control | None) -> None:
     """Raise AgenticError, with the command that helps, unless `task` is labelled as asked."""
     store.check_task(task)
     mode = "" if control in (None, "action") else f" --control {control}"
-    remedy = f"run `agentic data relabel {store.path} --task {task}{mode}`"
+    command = f"agentic data relabel {store.path} --task {task}{mode}"
+    remedy = f"run `{command}`, or train with --relabel"
     if store.physics is None:
         remedy = "it holds no physics to label from, so convert the episodes again with physics"
     if task not in store.labels:

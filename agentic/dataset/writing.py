@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from agentic.provenance import day, versions
 LIBRARY = ("v108", "v108")
 # Arrays start on a cache line, so that a map of them is aligned for every dtype.
 ALIGNMENT = 64
+SYNC_EVERY = 2**26
 PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
 
 
@@ -76,7 +78,8 @@ class StoreWriter:
         values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
         for key, (offset, shape, dtype) in self._arrays.items():
             # Padding is written too, so that no byte of the file depends on what lay on the disk.
-            row = padded(values[key], shape[1], dtype)
+            row = np.ascontiguousarray(values[key], dtype)
+            row = row if len(row) == shape[1] else padded(row, shape[1], dtype)
             self._output.put(offset + self._row * row.nbytes, row)
         self._digest.add(observations, actions, rewards)
         if self._layout.physics:
@@ -140,13 +143,23 @@ class Output(io.FileIO):
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(path, mode)
         self._failure: OSError | None = None
+        self._pool, self._unsynced = ThreadPoolExecutor(1), 0
+        self._syncing = self._pool.submit(int)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        super().close()
 
     def put(self, offset: int, array: np.ndarray) -> None:
         """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading."""
         data = memoryview(np.ascontiguousarray(array)).cast("B")
+        self._unsynced += len(data)
         while data:
             written = os.pwrite(self.fileno(), data, offset)
             data, offset = data[written:], offset + written
+        if self._unsynced > SYNC_EVERY and self._syncing.done():
+            # The disk works while the next episodes are read, not after the last of them.
+            self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
 
     def write(self, data: memoryview) -> int:
         try:

@@ -15,6 +15,7 @@ _HOMES = {
     "rewards": "states",
     "observations": "states",
     "register": "registration",
+    "environment_spec": "registration",
     "write_video": "video",
 }
 

@@ -1,6 +1,8 @@
 """Gymnasium identifiers for every task; registering loads no simulator."""
 
-from agentic.simulation.tasks import TASKS
+from typing import Any
+
+from agentic.simulation.tasks import TASKS, get_task
 
 
 def register() -> None:
@@ -15,3 +17,12 @@ def register() -> None:
                 entry_point="agentic.simulation.gymnasium_env:TaskEnv",
                 kwargs={"task": name},
             )
+
+
+def environment_spec(task: str) -> Any:
+    """Return gymnasium's specification of a task's environment, from which it can be made."""
+    import gymnasium
+
+    get_task(task)
+    register()
+    return gymnasium.spec(f"agentic/{task}-v0")
