@@ -162,10 +162,14 @@ def _copy(source: Path, target: Path) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from labelling the same store; the lock ends with the process."""
+    """Keep other processes from labelling the same store; the lock ends with the process.
+
+    It is held on a file beside the store, since whoever reads HDF5 locks the store itself.
+    """
     if not path.exists():
         raise AgenticError(f"{path} does not exist; agentic data convert writes a store.")
-    with path.open("rb") as file:
+    place = path.with_name(f".{path.name}.lock")
+    with place.open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -175,4 +179,7 @@ def _alone(path: Path) -> Iterator[None]:
         except OSError:
             # A file system without locks: then nothing keeps two of them apart.
             pass
-        yield
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def test_every_damaged_episode_is_named(directory, rows):
         (f"rewards/{OTHER}", (0, 0), 9.0, [f"{OTHER} return", f"the rewards of {OTHER}"]),
         (f"returns/{TASK}", (2,), 9.0, [f"episode 2 has a {TASK} return that is not the sum"]),
         ("lengths", (1,), 0, ["episode 1 has length 0"]),
-        ("lengths", (2,), 8, ["observations of shape (3, 9, 5)"]),
+        ("lengths", (2,), 8, ["of shape (3, 9) and type float32; its lengths ask for (3, 8)"]),
     ],
 )
 def test_every_changed_value_is_named(store, key, index, value, words):
