@@ -37,6 +37,7 @@ DOORS = {
     "mujoco": {"simulation"},
     "gymnasium": {"simulation"},
     "h5py": {"dataset"},
+    "minari": {"dataset"},
     "orbax": {"checkpoint"},
     "flax": {"policy"},
     "optax": {"training"},
@@ -45,7 +46,7 @@ DOORS = {
     "rich": {"cli"},
     "jax": {"attention", "policy", "checkpoint", "acting", "training", "experiment", "doctor"},
 }
-HEAVY = ("jax", "mujoco", "dm_control", "h5py", "matplotlib")
+HEAVY = ("jax", "mujoco", "dm_control", "h5py", "minari", "matplotlib")
 LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset")
 
 

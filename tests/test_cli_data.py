@@ -16,10 +16,6 @@ from agentic.dataset import load_dataset
 from agentic.dataset.exorl import list_episodes
 
 TASK, OTHER = "cartpole_swingup", "cartpole_balance"
-TINY = [
-    "--steps", "2", "--width", "16", "--layers", "1", "--action-chunk", "50",
-    "--trajectories", "2", "--batch-size", "2",
-]  # fmt: skip
 
 
 def run(*arguments) -> int:
@@ -49,33 +45,63 @@ def episodes(tmp_path_factory) -> Path:
     return folder
 
 
-def test_from_episodes_to_training_by_the_words_that_are_printed(episodes, tmp_path, capsys):
+@pytest.fixture
+def trainings(monkeypatch) -> list:
+    """The data sets that `agentic train` would have trained on: training is tested elsewhere."""
+    found = []
+    monkeypatch.setattr(
+        "agentic.cli.train.train_with_progress",
+        lambda config, out, resume, data: found.append(data),
+    )
+    return found
+
+
+def test_from_episodes_to_training_by_the_words_that_are_printed(
+    episodes, tmp_path, capsys, trainings
+):
     store, picture = tmp_path / "store.h5", tmp_path / "returns.png"
     assert run("data", "convert", episodes, store, "--workers", 1) == 0
     words = capsys.readouterr().out.replace("\n", "")
     assert "3 episodes, 3,000 steps" in words and "agentic data relabel" in words
-    sentence = fails(capsys, "train", TASK, "--data", store, "--out", tmp_path / "run", *TINY)
+    train = ("train", TASK, "--data", store, "--out", tmp_path / "run")
+    sentence = fails(capsys, *train)
     command = f"agentic data relabel {store} --task {TASK}"
     assert f"`{command}`" in sentence and "--relabel" in sentence
-    assert not (tmp_path / "run").exists()
+    assert trainings == []
     assert "no labels to draw" in fails(capsys, "data", "info", store, "--histogram", picture)
     assert run(*command.split()[1:], OTHER) == 0
     assert run("data", "info", store, "--histogram", picture) == 0
     assert {TASK, OTHER} <= set(capsys.readouterr().out.split())
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert run("train", TASK, "--data", store, "--out", tmp_path / "run", *TINY) == 0
+    assert run(*train) == 0 and [data.task for data in trainings] == [TASK]
 
 
-def test_train_labels_on_the_way_if_asked(episodes, tmp_path):
+def test_train_labels_on_the_way_if_asked(episodes, tmp_path, trainings):
     store = tmp_path / "store.h5"
     assert run("data", "convert", episodes, store, "--task", OTHER) == 0
-    train = ("train", TASK, "--data", store, "--relabel", *TINY)
-    assert run(*train, "--out", tmp_path / "action") == 0
+    train = ("train", TASK, "--data", store, "--out", tmp_path / "run", "--relabel")
+    assert run(*train) == 0
     before = store.stat().st_mtime_ns
-    assert run(*train, "--out", tmp_path / "again") == 0
+    assert run(*train) == 0
     assert store.stat().st_mtime_ns == before
-    assert run(*train, "--control", "zero", "--out", tmp_path / "zero") == 0
-    assert load_dataset(store, TASK, "zero").control == "zero"
+    assert run(*train, "--control", "zero") == 0
+    assert run("train", TASK, "--data", episodes, "--out", tmp_path / "run", "--relabel") == 0
+    assert [data.control for data in trainings] == ["action", "action", "zero", "action"]
+
+
+def test_train_computes_observations_anew_if_asked(episodes, tmp_path, capsys, trainings):
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    for path in list_episodes(episodes):
+        with np.load(path) as stored:
+            content = {key: stored[key] for key in stored}
+        content["observation"] = np.pad(content["observation"], ((0, 0), (0, 2)))
+        np.savez(folder / path.name, **content)
+    train = ("train", TASK, "--data", folder, "--out", tmp_path / "run")
+    sentence = fails(capsys, *train)
+    assert "width 7" in sentence and "width 5" in sentence and "--recompute" in sentence
+    assert run(*train, "--recompute-observations") == 0
+    assert trainings[0].observations.shape == (3, 1000, 5)
 
 
 def test_info_prints_nothing_but_json_where_json_is_asked_for(episodes):
