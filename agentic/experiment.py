@@ -1,11 +1,8 @@
 """A run: data + policy + training + seed, in a folder that says everything needed to repeat it."""
 
 import dataclasses
-import importlib.metadata
 import json
-import os
 import platform
-import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from agentic import checkpoint
+from agentic import checkpoint, provenance
 from agentic.acting import ContextPolicy
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
@@ -337,26 +334,13 @@ def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> d
         "policy": dataclasses.asdict(policy),
         "sampler": dataclasses.asdict(config.sampler(data)),
         "training": dataclasses.asdict(config.training()),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
-        },
+        "versions": provenance.versions(
+            ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
+        ),
         "python": platform.python_version(),
-        "commit": _commit(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {jax.devices()[0].device_kind}",
+        "commit": provenance.commit(),
+        "machine": f"{provenance.machine()}, {jax.devices()[0].device_kind}",
     }
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, or None outside of one."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
-    if not (here.parent / ".git").exists():
-        return None
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _check_same(now: dict, before: dict, folder: Path) -> None:

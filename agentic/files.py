@@ -1,6 +1,7 @@
-"""Writing a file whole or not at all."""
+"""Writing a file, or a folder, whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,3 +40,29 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file, or leave `path` as it was and raise AgenticError."""
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path` that takes its name when the block ends well.
+
+    `path` must not exist, or be an empty folder. On any exception the new folder is removed. An
+    OSError becomes an AgenticError.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise AgenticError(f"{path} exists already; choose another name or remove it first.")
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        # An earlier try that was killed may have left one.
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AgenticError(
+            f"{path} could not be written ({reason}); nothing was left behind, "
+            "so free space or choose another place and run it again."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -18,17 +18,16 @@ ROOT = Path(agentic.__file__).parent
 # Bottom first. Modules in one row do not know each other.
 LEVELS = [
     {"errors"},
-    {"trajectory", "attention", "stats", "files", "interruption"},
+    {"trajectory", "attention", "stats", "files", "interruption", "provenance"},
     {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
     {"acting"},
     {"dataset", "rollout"},
     {"training", "evaluation"},
     {"experiment"},
-    {"report"},
-    {"bench"},
+    {"report", "bench"},
     # The package itself: the names that users import.
     {""},
-    {"doctor", "bench"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 ]
@@ -38,6 +37,7 @@ DOORS = {
     "mujoco": {"simulation"},
     "gymnasium": {"simulation"},
     "h5py": {"dataset"},
+    "minari": {"dataset"},
     "orbax": {"checkpoint"},
     "flax": {"policy"},
     "optax": {"training"},
@@ -46,7 +46,7 @@ DOORS = {
     "rich": {"cli"},
     "jax": {"attention", "policy", "checkpoint", "acting", "training", "experiment", "doctor"},
 }
-HEAVY = ("jax", "mujoco", "dm_control", "gymnasium", "h5py", "matplotlib")
+HEAVY = ("jax", "mujoco", "dm_control", "gymnasium", "h5py", "minari", "matplotlib")
 LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset")
 
 

@@ -154,7 +154,7 @@ def test_store_is_converted_described_and_trained_on(episodes, tmp_path, capsys)
     sentence = fails(
         capsys, "train", "cartpole_balance", "--data", store, "--out", tmp_path / "other", *TINY
     )
-    assert "agentic data convert" in sentence
+    assert f"agentic data relabel {store} --task cartpole_balance" in sentence
     assert not (tmp_path / "other").exists()
 
 

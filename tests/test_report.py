@@ -351,3 +351,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     with pytest.raises(AgenticError, match="No space left on device"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_histogram_has_a_panel_for_every_task():
+    returns = {"walker_run": np.arange(20.0), "walker_walk": np.full(20, 3.0)}
+    figure = figures.return_histogram(returns, LIGHT)
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "walker_run: 20 episodes, mean 10, best 19",
+        "walker_walk: 20 episodes, mean 3, best 3",
+    ]
+    for axes in figure.axes:
+        assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(100)

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 
 from agentic.errors import AgenticError, closest
 
@@ -15,9 +16,14 @@ COMMANDS = {
     "data download": ("download", "fetch, verify and unpack an ExoRL data set; resumes"),
     "data info": ("data", "what a data set holds"),
     "data convert": ("data", "ExoRL episodes (npz) to one memory-mapped store (HDF5)"),
+    "data relabel": ("labels", "add or replace a task's rewards in a store"),
+    "data verify": ("data", "check structure, values and hashes of a data set"),
+    "data export": ("exchange", "a store or episodes to ExoRL npz or a Minari data set"),
+    "data import": ("exchange", "a Minari data set or ExoRL npz to a store"),
     "train": ("train", "train a policy on a data set"),
     "evaluate": ("evaluate", "roll a trained policy out in DeepMind Control"),
     "report": ("report", "run folders to one self-contained page and pictures"),
+    "bench": ("bench", "measure this machine: prints a table, or JSON"),
 }
 
 
@@ -70,7 +76,9 @@ def _dispatch(arguments: list[str]) -> None:
         name = " ".join(arguments[:words])
         if len(arguments) >= words and name in COMMANDS:
             module = importlib.import_module(f"agentic.cli.{COMMANDS[name][0]}")
-            getattr(module, arguments[words - 1])(arguments[words:])
+            word = arguments[words - 1]
+            # No function can be called "import".
+            getattr(module, f"{word}_" if iskeyword(word) else word)(arguments[words:])
             return
     group = [name for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
     if group and len(arguments) > 1 and arguments[1] in ("-h", "--help"):

@@ -1,38 +1,54 @@
-"""`agentic data info` and `agentic data convert`."""
+"""`agentic data info`, `agentic data convert` and `agentic data verify`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 from rich.table import Table
 
-from agentic.cli.terminal import console, progress
+from agentic.cli.terminal import console, errors, print_written, progress
+from agentic.errors import AgenticError
+from agentic.files import write_bytes
 
 
 def info(arguments: Sequence[str]) -> None:
     """Parse and run `agentic data info`."""
 
     def command(
-        path: tyro.conf.Positional[Path], /, task: str | None = None, json: bool = False
+        path: tyro.conf.Positional[Path],
+        /,
+        task: str | None = None,
+        json: bool = False,
+        histogram: Path | None = None,
     ) -> None:
         """Print what a data set holds: episodes, shapes, returns per task.
 
         Args:
             path: directory of ExoRL episodes, or an .h5 store.
-            task: label episodes for this task to show its returns.
+            task: show this task alone; episodes are labelled for it.
             json: print JSON instead of tables.
+            histogram: also draw how returns are distributed, as OUT.png.
         """
-        _print_info(path, task, json)
+        _print_info(path, task, json, histogram)
 
     tyro.cli(command, prog="agentic data info", args=arguments)
 
 
-def _print_info(path: Path, task: str | None, as_json: bool) -> None:
-    from agentic.dataset import describe
+def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | None) -> None:
+    from agentic.dataset.info import describe_with_returns
 
-    facts = describe(path, task)
+    if histogram is not None and histogram.suffix != ".png":
+        raise AgenticError(f"the histogram is to be {histogram}; its name must end in .png.")
+    if task is None or path.suffix == ".h5":
+        facts, returns = describe_with_returns(path, task)
+    else:
+        with progress("labelling", "episodes", errors if as_json else console) as advance:
+            facts, returns = describe_with_returns(path, task, advance)
+    if histogram is not None:
+        _draw(histogram, path, returns)
     if as_json:
         console.print_json(json.dumps(facts))
         return
@@ -42,15 +58,69 @@ def _print_info(path: Path, task: str | None, as_json: bool) -> None:
         table.add_row(name, str(value))
     console.print(table)
     if not tasks:
-        console.print("add --task TASK to label the episodes and see their returns", style="dim")
+        command = f"agentic data relabel {path} --task TASK" if path.suffix == ".h5" else "--task"
+        console.print(f"no labels: {command} makes them and shows their returns", style="dim")
         return
     table = Table(title="returns")
     table.add_column("task")
+    table.add_column("control")
     for name in next(iter(tasks.values()))["returns"]:
         table.add_column(name, justify="right")
     for name, labelled in tasks.items():
-        table.add_row(name, *(f"{value:.1f}" for value in labelled["returns"].values()))
+        values = (f"{value:.1f}" for value in labelled["returns"].values())
+        table.add_row(name, labelled["control"], *values)
     console.print(table)
+    if histogram is not None:
+        console.print(f"histogram: {histogram}")
+
+
+def _draw(picture: Path, path: Path, returns: Mapping[str, np.ndarray]) -> None:
+    from agentic.report.figures import png, return_histogram
+    from agentic.report.theme import LIGHT
+
+    if not returns:
+        raise AgenticError(f"{path} has no labels to draw; name a --task, or relabel the store.")
+    write_bytes(picture, png(return_histogram(returns, LIGHT)))
+
+
+def verify(arguments: Sequence[str]) -> None:
+    """Parse and run `agentic data verify`."""
+
+    def command(
+        path: tyro.conf.Positional[Path], /, json: bool = False, workers: int | None = None
+    ) -> None:
+        """Read all of a data set and name everything that is wrong; exit status 1 if anything is.
+
+        Of a directory every episode is read and checked. Of a store: structure, shapes, finite
+        values, padding, returns, and every sha256 computed anew.
+
+        Args:
+            path: directory of ExoRL episodes, or an .h5 store.
+            json: print JSON instead of sentences.
+            workers: threads that read; by default one a processor.
+        """
+        _verify(path, json, workers)
+
+    tyro.cli(command, prog="agentic data verify", args=arguments)
+
+
+def _verify(path: Path, as_json: bool, workers: int | None) -> None:
+    from agentic.dataset import verify as check
+
+    with progress("verifying", "episodes", errors if as_json else console) as advance:
+        found = check(path, advance, workers)
+    if as_json:
+        console.print_json(json.dumps(found._asdict() | {"path": str(path)}))
+    else:
+        for sentence in found.problems:
+            console.print(f"problem: {sentence}", style="red", soft_wrap=True, highlight=False)
+    if found.problems:
+        raise AgenticError(
+            f"{path} has {len(found.problems)} problems in {found.episodes} episodes; "
+            "they are named above."
+        )
+    if not as_json:
+        console.print(f"{path}: {found.episodes} episodes, all of them whole")
 
 
 def convert(arguments: Sequence[str]) -> None:
@@ -60,37 +130,46 @@ def convert(arguments: Sequence[str]) -> None:
         directory: tyro.conf.Positional[Path],
         out: tyro.conf.Positional[Path],
         /,
-        task: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TASK [TASK ...]")],
+        task: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TASK [TASK ...]")] = (),
         control: Literal["action", "zero"] = "action",
         episodes: int | None = None,
+        physics: bool = True,
+        recompute_observations: bool = False,
         skip_damaged: bool = False,
         overwrite: bool = False,
+        workers: int | None = None,
     ) -> None:
         """Convert ExoRL episodes to one store that is memory-mapped when training starts.
 
         Args:
             directory: directory of ExoRL episodes.
             out: the store to write, OUT.h5.
-            task: tasks to label the episodes for.
+            task: tasks to label the episodes for; without any, `agentic data relabel` does it.
             control: what labels read as control: the action (the environment's reward) or zero
                 (ExoRL's own relabelling).
             episodes: convert only this many, the first ones.
+            physics: keep the simulator states, from which other tasks can be labelled later.
+            recompute_observations: take observations from physics, where those in the files have
+                another width than the installed simulator's.
             skip_damaged: leave damaged episodes out and name them, instead of stopping.
             overwrite: replace an existing store.
+            workers: threads that decompress and label; by default one a processor. The store is
+                the same, byte for byte.
         """
-        _convert(directory, out, task, control, episodes, skip_damaged, overwrite)
+        _convert(
+            directory, out, task, control, episodes=episodes, skip_damaged=skip_damaged,
+            overwrite=overwrite, physics=physics,
+            recompute_observations=recompute_observations, workers=workers,
+        )  # fmt: skip
 
     tyro.cli(command, prog="agentic data convert", args=arguments)
 
 
-def _convert(directory, out, tasks, control, episodes, skip_damaged, overwrite) -> None:
+def _convert(directory: Path, out: Path, tasks: Sequence[str], control: str, **options) -> None:
     from agentic.dataset import convert as write_store
 
     with progress("converting", "episodes") as advance:
-        done = write_store(
-            directory, out, tasks, control, advance, episodes, skip_damaged, overwrite
-        )
+        done = write_store(directory, out, tasks, control, advance, **options)
     for sentence in done.skipped:
-        console.print(f"skipped: {sentence}", style="yellow")
-    console.print(f"{done.path}: {done.episodes} episodes, {done.steps:,} steps")
-    console.print(f"next: agentic train {tasks[0]} --data {out} --out runs/NAME")
+        console.print(f"skipped: {sentence}", style="yellow", soft_wrap=True)
+    print_written(done)

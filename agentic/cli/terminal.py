@@ -1,7 +1,10 @@
 """What commands print: progress with rate and remaining time, tables, notes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +22,12 @@ from rich.text import Text
 
 from agentic.protocol import Summary
 
+if TYPE_CHECKING:
+    from agentic.dataset.conversion import Converted
+
 console = Console()
+# Where progress is shown when what is printed is for a machine to read.
+errors = Console(stderr=True)
 
 
 def say(text: str, style: str | None = None) -> None:
@@ -62,7 +70,7 @@ def _clock(seconds: float | None) -> str:
 
 
 @contextmanager
-def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
+def progress(what: str, unit: str, on: Console = console) -> Iterator[Callable[..., None]]:
     """Show a bar; yields advance(done, total, note="")."""
     # All of it fits into 80 columns.
     columns = (
@@ -73,7 +81,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
         TimeColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=on) as bars:
         bar = bars.add_task(what, total=None, note="")
 
         def advance(done: int, total: int, note: str = "") -> None:
@@ -114,6 +122,15 @@ def steps_of_bytes(what: str) -> Iterator[Callable[..., None]]:
                 console.print(f"{step} {what}: {10 * tenth} % of {total:,} bytes")
 
         yield show
+
+
+def print_written(store: Converted) -> None:
+    """Say what a new store holds and what to do with it next."""
+    console.print(f"{store.path}: {store.episodes} episodes, {store.steps:,} steps")
+    if store.tasks:
+        console.print(f"next: agentic train {store.tasks[0]} --data {store.path} --out runs/NAME")
+    else:
+        console.print(f"next: agentic data relabel {store.path} --task TASK")
 
 
 def cell(summary: Summary) -> str:

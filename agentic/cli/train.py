@@ -18,11 +18,16 @@ class TrainCommand(ExperimentConfig):
     Attributes:
         out: run folder; new, unless --resume.
         resume: go on from the newest checkpoint, bit-equal to a run never interrupted.
+        relabel: if the store is not labelled for the task and --control, label it first.
+        recompute_observations: take observations from physics, where those that are stored have
+            another width than the installed simulator's.
     """
 
     task: tyro.conf.Positional[str]
     out: Path
     resume: bool = False
+    relabel: bool = False
+    recompute_observations: bool = False
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -30,15 +35,31 @@ def train(arguments: Sequence[str]) -> None:
     command = tyro.cli(TrainCommand, prog="agentic train", args=arguments)
     own = {field.name: getattr(command, field.name) for field in fields(ExperimentConfig)}
     config = ExperimentConfig(**own)
-    data = load(config)
+    if command.relabel:
+        label_if_needed(config)
+    data = load(config, command.recompute_observations)
     train_with_progress(config, command.out, command.resume, data)
     say(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
 
 
-def load(config: ExperimentConfig) -> Dataset:
+def label_if_needed(config: ExperimentConfig) -> None:
+    """Label the configuration's store for its task where it is not; episodes always are."""
+    store = Path(config.data)
+    if store.suffix != ".h5":
+        return
+    from agentic.cli.labels import label_store
+    from agentic.dataset.store import is_labelled
+
+    if not is_labelled(store, config.task, config.control):
+        label_store(store, [config.task], config.control)
+
+
+def load(config: ExperimentConfig, recompute_observations: bool = False) -> Dataset:
     """Load the configuration's data set behind a progress bar."""
     with progress("loading", "episodes") as advance:
-        data = load_dataset(config.data, config.task, config.control, advance)
+        data = load_dataset(
+            config.data, config.task, config.control, advance, recompute_observations
+        )
         advance(len(data), len(data))
     returns = data.returns
     say(

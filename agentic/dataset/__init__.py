@@ -3,7 +3,9 @@
     load_dataset   a directory of episodes or a store -> Dataset
     Dataset        N labelled trajectories, in memory or memory-mapped
     convert        a directory of episodes -> a store
+    relabel_store  add or replace a task's rewards in a store
     describe       what a directory or a store holds
+    verify         what is wrong with a directory or a store
     ChainSampler   batches of hindsight chains, a pure function of (seed, step)
     Prefetch       the same batches, drawn ahead by a thread
 
@@ -17,10 +19,12 @@ _HOMES = {
     "SamplerConfig": "agentic.dataset.sampler",
     "Dataset": "agentic.dataset.dataset",
     "Prefetch": "agentic.dataset.prefetch",
-    "convert": "agentic.dataset.store",
+    "convert": "agentic.dataset.conversion",
     "describe": "agentic.dataset.info",
     "load_dataset": "agentic.dataset.load",
+    "relabel_store": "agentic.dataset.labelling",
     "sample_directory": "agentic.dataset.load",
+    "verify": "agentic.dataset.verification",
 }
 __all__ = sorted(_HOMES)
 

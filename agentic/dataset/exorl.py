@@ -18,8 +18,9 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -64,11 +65,23 @@ def list_episodes(directory: str | Path) -> list[Path]:
         raise AgenticError(
             f"{directory} is a file; give a directory of ExoRL npz episodes or an .h5 store."
         )
+    found = _npz_files(directory)
+    if found:
+        return sorted(found, key=_place)
+    raise AgenticError(f"{directory} holds no .npz episodes, nor does {directory / 'buffer'}.")
+
+
+def holds_episodes(directory: str | Path) -> bool:
+    """Return whether `list_episodes` would find any file here."""
+    return bool(_npz_files(Path(directory)))
+
+
+def _npz_files(directory: Path) -> list[Path]:
     for folder in (directory, directory / "buffer"):
         found = [p for p in folder.glob("*.npz") if p.is_file() and not p.name.startswith(".")]
         if found:
-            return sorted(found, key=_place)
-    raise AgenticError(f"{directory} holds no .npz episodes, nor does {directory / 'buffer'}.")
+            return found
+    return []
 
 
 def _place(path: Path) -> tuple[int, str]:
@@ -95,42 +108,58 @@ def episode_shapes(
     with _archive(path) as archive:
         for key in keys:
             with archive.open(_member(archive, key, path)) as member:
-                shapes[key], _ = _read_header(member)
+                shapes[key] = _read_header(member)[0]
     return shapes
 
 
-def read_episode(path: str | Path, task: str) -> Episode:
+def read_episode(
+    path: str | Path, task: str | None = None, recompute_observations: bool = False
+) -> Episode:
     """Return the episode in `path`, aligned and checked against the widths that `task` has.
 
-    Every defect of the file is an AgenticError that names it; pickled objects are never loaded.
+    Without a task every width is legal. With `recompute_observations` that of the observations is,
+    because the caller replaces them. Every defect of the file is an AgenticError that names it;
+    pickled objects are never loaded.
     """
     path = Path(path)
     with _archive(path) as archive:
         rows = {key: _read_array(archive, key, path) for key in DTYPES}
-    expected = get_task(task)
-    sizes = {
-        "observation": expected.observation_size,
-        "action": expected.action_size,
-        "physics": expected.physics_size,
-    }
     for key, array in rows.items():
         if array.ndim != 2:
             raise AgenticError(f"{path} has {key} of shape {array.shape}; it needs two axes.")
     for key, array in rows.items():
-        if array.shape[1] != sizes[key]:
-            raise AgenticError(
-                f"{path} has {key} of width {array.shape[1]}, "
-                f"but {task} has width {sizes[key]} in the installed simulator."
-            )
         if len(array) != len(rows["action"]):
             raise AgenticError(
                 f"{path} has {len(array)} rows of {key} and {len(rows['action'])} of action; "
                 "all arrays need the same number."
             )
+    if task is not None:
+        widths = {key: array.shape[1] for key, array in rows.items()}
+        check_widths(path, task, widths, recompute_observations)
     episode = Episode(rows["observation"][:-1], rows["action"][1:], rows["physics"])
     # The rules of a legal trajectory are written once; zeros stand in for the labels to come.
     episode.labelled(np.zeros(len(episode.actions), np.float32)).check(str(path))
     return episode
+
+
+def check_widths(
+    path: str | Path, task: str, widths: dict[str, int], recompute_observations: bool = False
+) -> None:
+    """Raise AgenticError unless `widths` (by key of DTYPES) are those of the simulated task."""
+    spec = get_task(task)
+    sizes = (spec.observation_size, spec.action_size, spec.physics_size)
+    for key, size in zip(DTYPES, sizes, strict=True):
+        if key not in widths or widths[key] == size:
+            continue
+        remedy = ""
+        if key == "observation":
+            if recompute_observations:
+                continue
+            remedy = "; --recompute-observations computes them anew from physics"
+        raise AgenticError(
+            f"{path} has {key} of width {widths[key]}, "
+            f"but {task} has width {size} in the installed simulator{remedy}."
+        )
 
 
 def write_episode(
@@ -186,15 +215,26 @@ def _member(archive: zipfile.ZipFile, key: str, path: str | Path) -> zipfile.Zip
     return archive.getinfo(f"{key}.npy")
 
 
-def _read_header(file: io.BufferedIOBase) -> tuple[tuple[int, ...], np.dtype]:
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether columns come first, and type; the file then stands at the data."""
+    start = file.read(8)
+    version = start[6:8]
+    size = file.read(2 if version == b"\x01\x00" else 4)
+    text = file.read(int.from_bytes(size, "little"))
+    return _parse_header(start + size + text)
+
+
+@lru_cache(maxsize=64)
+def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    # numpy evaluates the header as Python; thousands of episodes have the same one.
+    file = io.BytesIO(header)
     version = np.lib.format.read_magic(file)
     read = (
         np.lib.format.read_array_header_1_0
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape, _, dtype = read(file)
-    return shape, dtype
+    return read(file)
 
 
 def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
@@ -205,7 +245,7 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
             f"an episode's array has at most {LARGEST_MEMBER}."
         )
     file = io.BytesIO(archive.read(member))
-    shape, dtype = _read_header(file)
+    shape, columns_first, dtype = _read_header(file)
     if dtype.hasobject:
         raise AgenticError(
             f"{path} holds pickled objects in {key!r}; they could run code and were refused."
@@ -218,5 +258,5 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
             f"{path} has {key} of shape {shape} in its header and {member.file_size} bytes; "
             "they do not fit, so the file is damaged."
         )
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    array = np.frombuffer(file.getbuffer(), dtype, offset=file.tell())
+    return array.reshape(shape, order="F" if columns_first else "C")

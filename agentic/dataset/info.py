@@ -6,7 +6,7 @@ import numpy as np
 
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.exorl import episode_length, episode_shapes, list_episodes
-from agentic.dataset.load import load_dataset
+from agentic.dataset.load import Progress, load_dataset
 
 QUANTILES = {"min": 0.0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "max": 1.0}
 
@@ -23,49 +23,62 @@ def describe(path: str | Path, task: str | None = None) -> dict[str, object]:
         kind ("episodes" or "store"), path, episodes, steps, length_range (shortest, longest),
         bytes (on disk), shapes (name -> shape; those of the first file where no task is given),
         tasks (name -> control, fingerprint, returns (name -> quantile or mean)); for a store also
-        domain, source and versions.
+        domain, source, dates and versions.
     """
+    return describe_with_returns(path, task)[0]
+
+
+def describe_with_returns(
+    path: str | Path, task: str | None = None, progress: Progress | None = None
+) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+    """Return what `describe` does, and the returns [N] of every task that it tells of."""
     path = Path(path)
     if path.suffix == ".h5":
-        return _describe_store(path, task)
-    return _describe_episodes(path, task)
+        facts, data = _describe_store(path, task)
+    else:
+        facts, data = _describe_episodes(path, task, progress)
+    facts["tasks"] = {name: _labels(labelled) for name, labelled in data.items()}
+    return facts, {name: labelled.returns for name, labelled in data.items()}
 
 
-def _describe_episodes(path: Path, task: str | None) -> dict[str, object]:
+def _describe_episodes(
+    path: Path, task: str | None, progress: Progress | None
+) -> tuple[dict, dict[str, Dataset]]:
     files = list_episodes(path)
     size = sum(file.stat().st_size for file in files)
     if task is None:
         lengths = np.asarray([episode_length(file) for file in files])
-        return _counts("episodes", path, lengths, size) | {
-            "shapes": episode_shapes(files[0]),
-            "tasks": {},
-        }
-    data = load_dataset(path, task)
-    return _counts("episodes", path, data.lengths, size) | {
-        "shapes": _shapes(data),
-        "tasks": {task: _labels(data)},
+        shapes = episode_shapes(files[0])
+        return _counts("episodes", path, lengths, size) | {"shapes": shapes}, {}
+    data = load_dataset(path, task, progress=progress)
+    arrays = {
+        "observations": data.observations,
+        "actions": data.actions,
+        "rewards": data.rewards,
+        "physics": data.physics,
     }
+    shapes = {name: array.shape for name, array in arrays.items()}
+    return _counts("episodes", path, data.lengths, size) | {"shapes": shapes}, {task: data}
 
 
-def _describe_store(path: Path, task: str | None) -> dict[str, object]:
+def _describe_store(path: Path, task: str | None) -> tuple[dict, dict[str, Dataset]]:
     import json
 
-    from agentic.dataset.store import open_store, opened, texts
+    from agentic.dataset.store import open_arrays, open_store
 
-    with opened(path) as file:
-        names = [task] if task is not None else sorted(file["rewards"])
-        provenance = {key: texts(file)[key] for key in ("domain", "source", "versions")}
-    data = {name: open_store(path, name) for name in names}
-    first = data[names[0]]
-    return (
-        _counts("store", path, first.lengths, path.stat().st_size)
-        | provenance
-        | {
-            "versions": json.loads(provenance["versions"]),
-            "shapes": _shapes(first),
-            "tasks": {name: _labels(labelled) for name, labelled in data.items()},
-        }
-    )
+    store = open_arrays(path)
+    data = {name: open_store(path, name) for name in ([task] if task else store.labels)}
+    arrays = {
+        "observations": store.observations,
+        "actions": store.actions,
+        "rewards": next((labelled.rewards for labelled in data.values()), None),
+        "physics": store.physics,
+    }
+    shapes = {name: array.shape for name, array in arrays.items() if array is not None}
+    counts = _counts("store", path, store.lengths, path.stat().st_size)
+    facts = {key: store.facts[key] for key in ("domain", "source")}
+    facts |= {key: json.loads(store.facts[key]) for key in ("dates", "versions")}
+    return counts | facts | {"shapes": shapes}, data
 
 
 def _counts(kind: str, path: Path, lengths: np.ndarray, size: int) -> dict[str, object]:
@@ -77,16 +90,6 @@ def _counts(kind: str, path: Path, lengths: np.ndarray, size: int) -> dict[str, 
         "length_range": (int(lengths.min()), int(lengths.max())),
         "bytes": size,
     }
-
-
-def _shapes(data: Dataset) -> dict[str, tuple[int, ...]]:
-    arrays = {
-        "observations": data.observations,
-        "actions": data.actions,
-        "rewards": data.rewards,
-        "physics": data.physics,
-    }
-    return {name: array.shape for name, array in arrays.items() if array is not None}
 
 
 def _labels(data: Dataset) -> dict[str, object]:

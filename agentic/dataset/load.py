@@ -6,16 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from agentic.dataset.dataset import Dataset, Digest
-from agentic.dataset.exorl import episode_length, list_episodes
-from agentic.dataset.relabel import Control, check_control, read_labelled
+from agentic.dataset.exorl import episode_length, list_episodes, read_episode
+from agentic.dataset.reading import in_order
+from agentic.dataset.relabel import Control, check_control, label_episode, observe_again
 from agentic.errors import AgenticError
+from agentic.provenance import cores
 from agentic.simulation.tasks import get_task
 
 Progress = Callable[[int, int], None]
 
 
 def load_dataset(
-    path: str | Path, task: str, control: Control = "action", progress: Progress | None = None
+    path: str | Path,
+    task: str,
+    control: Control = "action",
+    progress: Progress | None = None,
+    recompute_observations: bool = False,
 ) -> Dataset:
     """Return the trajectories under `path` labelled for `task`.
 
@@ -26,6 +32,8 @@ def load_dataset(
         control: what labels read as control, "action" (the environment's reward) or "zero"
             (ExoRL's own relabelling).
         progress: called with (episodes done, episodes in all) after each episode.
+        recompute_observations: take observations from the stored physics, in memory, because those
+            that were stored have a width that the installed simulator does not have.
 
     Raises:
         AgenticError: one sentence that names the file and the rule it breaks.
@@ -37,8 +45,8 @@ def load_dataset(
         # Only a store needs h5py.
         from agentic.dataset.store import open_store
 
-        return open_store(path, task, control)
-    return _load_episodes(path, task, control, progress)
+        return open_store(path, task, control, recompute_observations)
+    return _load_episodes(path, task, control, progress, recompute_observations)
 
 
 def sample_directory() -> Path:
@@ -54,9 +62,9 @@ def sample_directory() -> Path:
 
 
 def _load_episodes(
-    directory: Path, task: str, control: Control, progress: Progress | None
+    directory: Path, task: str, control: Control, progress: Progress | None, recompute: bool
 ) -> Dataset:
-    paths = list_episodes(directory)
+    paths, threads = list_episodes(directory), cores()
     lengths = np.asarray([episode_length(path) for path in paths], np.int32)
     sizes, count, steps = get_task(task), len(paths), int(lengths.max())
     observations = np.zeros((count, steps, sizes.observation_size), np.float32)
@@ -64,8 +72,11 @@ def _load_episodes(
     rewards = np.zeros((count, steps), np.float32)
     physics = np.zeros((count, steps + 1, sizes.physics_size), np.float64)
     digest = Digest([task])
-    for index, (path, length) in enumerate(zip(paths, lengths, strict=True)):
-        episode, labels = read_labelled(path, [task], control)
+    read = in_order(lambda path: read_episode(path, task, recompute), paths, threads)
+    for index, (path, length, episode) in enumerate(zip(paths, lengths, read, strict=True)):
+        if recompute:
+            episode = observe_again(path, episode, task, threads)
+        labels = label_episode(path, episode, [task], control, threads)
         observations[index, :length] = episode.observations
         actions[index, :length] = episode.actions
         rewards[index, :length] = labels[task]

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from agentic import simulation
-from agentic.dataset.exorl import Episode, read_episode
+from agentic.dataset.exorl import Episode
 from agentic.errors import AgenticError, closest
+from agentic.simulation.tasks import Task, get_task
 
 Control = Literal["action", "zero"]
 CONTROLS: tuple[Control, ...] = ("action", "zero")
@@ -27,8 +28,28 @@ def check_control(control: str) -> None:
         raise AgenticError(f"control is {control!r}; {closest(str(control), CONTROLS)}.")
 
 
+def check_tasks(tasks: Sequence[str]) -> list[Task]:
+    """Return the tasks of these names, each once; AgenticError unless they share a simulator."""
+    specs = [get_task(name) for name in dict.fromkeys(tasks)]
+
+    def simulator(spec: Task) -> tuple:
+        return spec.domain, spec.observation_size, spec.action_size, spec.physics_size
+
+    for spec in specs[1:]:
+        if simulator(spec) != simulator(specs[0]):
+            raise AgenticError(
+                f"{spec.name} and {specs[0].name} do not share a simulator; "
+                "the tasks of one store need the same observations, actions and physics."
+            )
+    return specs
+
+
 def label(
-    task: str, physics: np.ndarray, actions: np.ndarray, control: Control = "action"
+    task: str,
+    physics: np.ndarray,
+    actions: np.ndarray,
+    control: Control = "action",
+    threads: int = 1,
 ) -> np.ndarray:
     """Return the task's reward of every step of one episode.
 
@@ -39,6 +60,7 @@ def label(
         control: "action" writes each step's action as the control, which gives the environment's
             reward; "zero" leaves the control at zero, as ExoRL's own relabelling does. They differ
             for tasks whose reward reads the control (cartpole, point_mass).
+        threads: how many compute; the result is the same bit for bit.
 
     Returns:
         [T] float32.
@@ -48,20 +70,39 @@ def label(
         raise AgenticError(
             f"physics has {len(physics)} rows and actions {len(actions)}; physics needs one more."
         )
-    rewards = simulation.rewards(task, physics[1:], actions if control == "action" else None)
-    rewards = np.asarray(rewards, np.float32)
+    rewards = rewards_of_states(task, physics[1:], actions, control, threads)
     if not np.isfinite(rewards).all():
         step = int(np.argmin(np.isfinite(rewards)))
         raise AgenticError(f"the {task} reward of step {step} is not finite; its physics are odd.")
     return rewards
 
 
-def read_labelled(
-    path: Path, tasks: Sequence[str], control: Control
-) -> tuple[Episode, dict[str, np.ndarray]]:
-    """Return the episode in `path` and every task's rewards [T]; errors name the file."""
-    episode = read_episode(path, tasks[0])
+def rewards_of_states(
+    task: str, states: np.ndarray, actions: np.ndarray, control: Control, threads: int
+) -> np.ndarray:
+    """Return the rewards [K] float32 of states [K, P] and the actions [K, A] that led to them."""
+    rewards = simulation.rewards(task, states, actions if control == "action" else None, threads)
+    return np.asarray(rewards, np.float32)
+
+
+def label_episode(
+    path: Path, episode: Episode, tasks: Sequence[str], control: Control, threads: int
+) -> dict[str, np.ndarray]:
+    """Return every task's rewards [T] of the episode read from `path`; errors name the file."""
     try:
-        return episode, {t: label(t, episode.physics, episode.actions, control) for t in tasks}
+        return {t: label(t, episode.physics, episode.actions, control, threads) for t in tasks}
     except AgenticError as error:
         raise AgenticError(f"{path} could not be labelled: {error}") from error
+
+
+def observe_again(path: Path, episode: Episode, task: str, threads: int) -> Episode:
+    """Return the episode with observations computed from its physics; errors name the file.
+
+    Equal to those of the simulator, but for sensors of force and acceleration (quadruped), which
+    within an episode show a moment that a state does not record.
+    """
+    try:
+        observations = simulation.observations(task, episode.physics[:-1], threads)
+    except AgenticError as error:
+        raise AgenticError(f"{path} could not be observed again: {error}") from error
+    return episode._replace(observations=observations)

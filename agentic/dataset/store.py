@@ -1,244 +1,81 @@
-"""The store: one HDF5 file, written once, whose arrays are memory-mapped.
+"""The store: one HDF5 file whose arrays are memory-mapped.
 
     /observations    [N, T, O] float32      attributes of the file: format, version, domain,
-    /actions         [N, T, A] float32      source, control, sha256 (of observations and actions),
-    /physics         [N, T + 1, P] float64  versions (of the packages that wrote it)
+    /actions         [N, T, A] float32      source, dates, control, versions, sha256 (of
+    /physics         [N, T + 1, P] float64  observations and actions); of physics: sha256
     /lengths         [N] int32
-    /rewards/{task}  [N, T] float32         attributes: control, sha256
+    /rewards/{task}  [N, T] float32         attributes: control, sha256, date
+    /returns/{task}  [N] float64
 
 Every array is contiguous and uncompressed, so its bytes lie in the file as they lie in memory and
-the operating system pages them in; rows beyond an episode's length are zero.
+the operating system pages them in; rows beyond an episode's length are zero. Physics and rewards
+may be missing. This module reads;
+`agentic.dataset.writing` writes.
 """
 
-import io
-import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from agentic.dataset.dataset import Dataset, Digest, fingerprint, padded
-from agentic.dataset.exorl import Episode, episode_length, list_episodes, read_episode
-from agentic.dataset.relabel import Control, check_control, read_labelled
-from agentic.errors import AgenticError, closest
-from agentic.files import written_whole
-from agentic.simulation.tasks import Task, get_task
+from agentic import simulation
+from agentic.dataset.dataset import Dataset, Digest, fingerprint
+from agentic.dataset.exorl import check_widths
+from agentic.dataset.relabel import Control
+from agentic.errors import AgenticError
+from agentic.provenance import cores
+from agentic.simulation.tasks import get_task
 
-FORMAT, VERSION = "agentic-trajectories", "1"
+FORMAT, VERSION = "agentic-trajectories", "2"
 DTYPES = {
     "observations": np.float32, "actions": np.float32, "physics": np.float64, "lengths": np.int32,
 }  # fmt: skip
-# The oldest layout with checksums over its structure: without them, one flipped bit can crash HDF5.
-LIBRARY = ("v108", "v108")
-# Arrays start on a cache line, so that a map of them is aligned for every dtype.
-ALIGNMENT = 64
 
 
-class Converted(NamedTuple):
-    """What `convert` did: the file, what it holds, and the sentence for each episode left out."""
+class Labels(NamedTuple):
+    """One task's rewards [N, T] and returns [N], how they were made, their sha256 as recorded."""
+
+    rewards: np.ndarray
+    returns: np.ndarray
+    control: str
+    sha256: str
+
+
+class Store(NamedTuple):
+    """An open store: read-only maps of its arrays, its labels by task, its facts as texts."""
 
     path: Path
-    episodes: int
-    steps: int
-    skipped: tuple[str, ...]
+    facts: dict[str, str]
+    lengths: np.ndarray
+    observations: np.ndarray
+    actions: np.ndarray
+    physics: np.ndarray | None
+    physics_sha256: str
+    labels: dict[str, Labels]
 
+    @property
+    def domains(self) -> list[str]:
+        """The domains that the episodes can belong to: more than one where widths do not tell."""
+        return self.facts["domain"].split(" or ")
 
-def convert(
-    directory: str | Path,
-    out: str | Path,
-    tasks: Sequence[str],
-    control: Control = "action",
-    progress: Callable[[int, int], None] | None = None,
-    episodes: int | None = None,
-    skip_damaged: bool = False,
-    overwrite: bool = False,
-) -> Converted:
-    """Stream a directory of ExoRL episodes into a store at `out`, labelled for every task.
-
-    One episode is in memory at a time. The file appears under its name only when it is complete.
-
-    Args:
-        directory: as for `load_dataset`.
-        out: path of the store, ending in .h5.
-        tasks: names of tasks that share one simulator, such as ["walker_walk", "walker_run"].
-        control: what labels read as control, "action" or "zero".
-        progress: called with (episodes done, episodes in all) after each episode.
-        episodes: take only the first this many.
-        skip_damaged: leave out episodes that cannot be read, which reads every episode twice.
-        overwrite: replace a file that is there already.
-    """
-    out, specs = Path(out), _checked_tasks(tasks)
-    check_control(control)
-    if out.suffix != ".h5":
-        raise AgenticError(f"the store is to be written to {out}; its name must end in .h5.")
-    if out.exists() and not overwrite:
-        raise AgenticError(f"{out} exists already; choose another name or pass overwrite.")
-    if episodes is not None and episodes < 1:
-        raise AgenticError(f"episodes is {episodes}; it must be at least 1.")
-    names = [spec.name for spec in specs]
-    paths, lengths, skipped = _inspect(
-        list_episodes(directory)[:episodes], specs[0].name, skip_damaged
-    )
-    digest = Digest(names)
-    with written_whole(out) as temporary:
-        _check_space(temporary.parent, specs, lengths)
-        with _new_file(temporary) as (file, output):
-            arrays = _create_arrays(file, specs, lengths)
-            for row, path in enumerate(paths):
-                episode, labels = read_labelled(path, names, control)
-                _write_row(arrays, row, episode, labels)
-                output.check()
-                digest.add(episode.observations, episode.actions, labels)
-                if progress is not None:
-                    progress(row + 1, len(paths))
-            _write_provenance(file, str(directory), specs, control, digest)
-    return Converted(out, len(paths), int(lengths.sum()), tuple(skipped))
-
-
-def _checked_tasks(tasks: Sequence[str]) -> list[Task]:
-    if not tasks:
-        raise AgenticError("no task was given; a store needs at least one to be labelled for.")
-    specs = [get_task(name) for name in dict.fromkeys(tasks)]
-    for spec in specs[1:]:
-        if (spec.domain, _sizes(spec)) != (specs[0].domain, _sizes(specs[0])):
+    def check_task(self, task: str) -> None:
+        """Raise AgenticError if the episodes cannot be of `task`."""
+        domain = get_task(task).domain
+        if domain not in self.domains:
             raise AgenticError(
-                f"{spec.name} and {specs[0].name} do not share a simulator; "
-                "the tasks of one store need the same observations, actions and physics."
+                f"{self.path} holds episodes of {self.facts['domain']}, "
+                f"and {task} is a task of {domain}; take a task of {self.domains[0]}."
             )
-    return specs
 
-
-def _sizes(task: Task) -> dict[str, int]:
-    return {
-        "observations": task.observation_size,
-        "actions": task.action_size,
-        "physics": task.physics_size,
-    }
-
-
-def _inspect(
-    paths: Sequence[Path], task: str, skip_damaged: bool
-) -> tuple[list[Path], np.ndarray, list[str]]:
-    """Return the episodes to take, their lengths, and the sentences of those left out."""
-    kept, lengths, skipped = [], [], []
-    for path in paths:
-        try:
-            # A header tells the length; only a whole read tells that nothing is damaged.
-            steps = len(read_episode(path, task).actions) if skip_damaged else episode_length(path)
-        except AgenticError as error:
-            if not skip_damaged:
-                raise
-            skipped.append(str(error))
-            continue
-        kept.append(path)
-        lengths.append(steps)
-    if not kept:
-        raise AgenticError(f"{paths[0].parent} holds no undamaged episode; the first: {skipped[0]}")
-    return kept, np.asarray(lengths, np.int32), skipped
-
-
-def _shapes(specs: Sequence[Task], lengths: np.ndarray) -> dict[str, tuple[tuple[int, ...], type]]:
-    count, steps = len(lengths), int(lengths.max())
-    shapes = {
-        key: ((count, steps + (key == "physics"), size), DTYPES[key])
-        for key, size in _sizes(specs[0]).items()
-    }
-    return shapes | {f"rewards/{spec.name}": ((count, steps), np.float32) for spec in specs}
-
-
-def _check_space(folder: Path, specs: Sequence[Task], lengths: np.ndarray) -> None:
-    shapes = _shapes(specs, lengths).values()
-    needed = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise AgenticError(
-            f"the store needs {needed / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB free; "
-            "free space or choose another place."
-        )
-
-
-class _Output(io.FileIO):
-    """A new file that remembers its first failed write instead of raising it.
-
-    HDF5 2.0 ends the process with a segmentation fault when it closes a file that it could not
-    write, on a full disk for one. It writes to this instead, and `check` raises what happened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w+")
-        self._failure: OSError | None = None
-
-    def write(self, data: memoryview) -> int:
-        try:
-            written = 0
-            while self._failure is None and written < len(data):
-                written += super().write(data[written:])
-        except OSError as error:
-            self._failure = error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self._failure = self._failure or error
-            return self.tell() if size is None else size
-
-    def check(self) -> None:
-        """Raise the first failure, if there was one."""
-        if self._failure is not None:
-            raise self._failure
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[tuple[h5py.File, _Output]]:
-    with _Output(path) as output:
-        options = {"alignment_threshold": 1, "alignment_interval": ALIGNMENT}
-        with h5py.File(output, "w", libver=LIBRARY, **options) as file:
-            yield file, output
-        output.check()
-
-
-def _create_arrays(
-    file: h5py.File, specs: Sequence[Task], lengths: np.ndarray
-) -> dict[str, h5py.Dataset]:
-    file.create_dataset("lengths", data=lengths)
-    return {
-        key: file.create_dataset(key, shape, dtype)
-        for key, (shape, dtype) in _shapes(specs, lengths).items()
-    }
-
-
-def _write_row(
-    arrays: dict[str, h5py.Dataset], row: int, episode: Episode, labels: dict[str, np.ndarray]
-) -> None:
-    values = episode._asdict() | {f"rewards/{task}": rewards for task, rewards in labels.items()}
-    for key, array in arrays.items():
-        # Padding is written too, so that no byte of the file depends on what lay on the disk.
-        array[row] = padded(values[key], array.shape[1], array.dtype)
-
-
-def _write_provenance(
-    file: h5py.File, source: str, specs: Sequence[Task], control: Control, digest: Digest
-) -> None:
-    packages = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
-    versions = json.dumps({package: version(package) for package in packages})
-    _set_texts(file, format=FORMAT, version=VERSION, domain=specs[0].domain, source=source)
-    _set_texts(file, control=control, sha256=digest.content, versions=versions)
-    for spec in specs:
-        array = file[f"rewards/{spec.name}"]
-        _set_texts(array, control=control, sha256=digest.rewards(spec.name))
-
-
-def _set_texts(node: h5py.HLObject, **texts: str) -> None:
-    for name, text in texts.items():
-        # Of fixed length, because HDF5 keeps no checksum of texts whose length may vary.
-        node.attrs[name] = np.bytes_(text.encode())
+    def widths(self) -> dict[str, int]:
+        """Return the width of every array, named as in ExoRL's files."""
+        arrays = {
+            "observation": self.observations, "action": self.actions, "physics": self.physics,
+        }  # fmt: skip
+        return {key: array.shape[2] for key, array in arrays.items() if array is not None}
 
 
 def texts(node: h5py.HLObject) -> dict[str, str]:
@@ -247,43 +84,84 @@ def texts(node: h5py.HLObject) -> dict[str, str]:
     return {name: text.decode() for name, text in values.items() if isinstance(text, bytes)}
 
 
-def open_store(path: str | Path, task: str, control: Control | None = None) -> Dataset:
-    """Return the trajectories of a store, every array a read-only memory map of the file.
-
-    `control` other than None refuses labels that were made with the other control mode.
-    """
-    path, spec = Path(path), get_task(task)
+def open_arrays(path: str | Path) -> Store:
+    """Return a store's arrays, each a read-only memory map of the file, whatever its labels."""
+    path = Path(path)
     with opened(path) as file:
-        provenance, tasks = texts(file), sorted(file["rewards"])
-        if task not in tasks:
-            raise AgenticError(
-                f"{path} has no rewards for {task}; {closest(task, tasks)}; to add it, run "
-                f"agentic data convert {provenance['source']} NEW.h5 "
-                f"--task {' '.join([*tasks, task])}."
-            )
-        labels = texts(file[f"rewards/{task}"])
-        if control not in (None, labels["control"]):
-            raise AgenticError(
-                f"{path} was labelled with control {labels['control']!r} and {control!r} "
-                f"was asked for; ask for {labels['control']!r} or convert again."
-            )
         lengths = file["lengths"][()]
         count, steps = len(lengths), int(lengths.max(initial=0))
-        maps = {
-            key: _map(path, file, key, (count, steps + (key == "physics"), size))
-            for key, size in _sizes(spec).items()
-            if key != "physics" or key in file
-        }
-        return Dataset(
-            task=task,
-            observations=maps["observations"],
-            actions=maps["actions"],
-            rewards=_map(path, file, f"rewards/{task}", (count, steps)),
+        labels = {task: _labels(path, file, task, count, steps) for task in sorted(file["rewards"])}
+        has_physics = "physics" in file
+        return Store(
+            path=path,
+            facts=texts(file),
             lengths=lengths,
-            physics=maps.get("physics"),
-            control=labels["control"],
-            source=str(path),
-            fingerprint=fingerprint(task, provenance["sha256"], labels["sha256"]),
+            observations=_map(path, file, "observations", (count, steps, None)),
+            actions=_map(path, file, "actions", (count, steps, None)),
+            physics=_map(path, file, "physics", (count, steps + 1, None)) if has_physics else None,
+            physics_sha256=texts(file["physics"])["sha256"] if has_physics else "",
+            labels=labels,
+        )
+
+
+def open_store(
+    path: str | Path,
+    task: str,
+    control: Control | None = None,
+    recompute_observations: bool = False,
+) -> Dataset:
+    """Return the trajectories of a store labelled for `task`, memory-mapped.
+
+    `control` other than None refuses labels that were made with the other control mode;
+    `recompute_observations` puts observations computed from physics into memory.
+    """
+    store = open_arrays(path)
+    check_labels(store, task, control)
+    check_widths(path, task, store.widths(), recompute_observations)
+    labels, content = store.labels[task], store.facts["sha256"]
+    observations = store.observations
+    if recompute_observations:
+        observations, content = _observe_again(store, task)
+    return Dataset(
+        task=task,
+        observations=observations,
+        actions=store.actions,
+        rewards=labels.rewards,
+        lengths=store.lengths,
+        physics=store.physics,
+        control=labels.control,
+        source=str(path),
+        fingerprint=fingerprint(task, content, labels.sha256),
+        known_returns=labels.returns,
+    )
+
+
+def is_labelled(path: str | Path, task: str, control: Control) -> bool:
+    """Return whether a store has rewards of `task` that were made with `control`."""
+    labels = open_arrays(path).labels
+    return task in labels and labels[task].control == control
+
+
+def check_labels(store: Store, task: str, control: Control | None) -> None:
+    """Raise AgenticError, with the command that helps, unless `task` is labelled as asked."""
+    store.check_task(task)
+    mode = "" if control in (None, "action") else f" --control {control}"
+    command = f"agentic data relabel {store.path} --task {task}{mode}"
+    remedy = f"run `{command}`, or train with --relabel"
+    if store.physics is None:
+        remedy = "it holds no physics to label from, so convert the episodes again with physics"
+    if task not in store.labels:
+        there = ", ".join(store.labels) or "no task"
+        raise AgenticError(
+            f"{store.path} has no rewards for {task}, only for {there}; {remedy}."
+            if store.labels
+            else f"{store.path} has no rewards for {task} or any other task; {remedy}."
+        )
+    found = store.labels[task].control
+    if control not in (None, found):
+        raise AgenticError(
+            f"{store.path} has {task} labelled with control {found!r} and {control!r} "
+            f"was asked for; ask for {found!r}, or to replace the labels {remedy}."
         )
 
 
@@ -306,22 +184,56 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
                     f"this package reads version {VERSION}, so convert the episodes again."
                 )
             yield file
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise AgenticError(
             f"{path} cannot be read as a store ({error.args[-1]}); "
             "it is truncated or damaged, so convert the episodes again."
         ) from error
 
 
-def _map(path: Path, file: h5py.File, key: str, shape: tuple[int, ...]) -> np.memmap:
+def _labels(path: Path, file: h5py.File, task: str, count: int, steps: int) -> Labels:
+    rewards = _map(path, file, f"rewards/{task}", (count, steps))
+    facts = texts(file[f"rewards/{task}"])
+    returns = file[f"returns/{task}"][()]
+    if returns.shape != (count,):
+        raise AgenticError(
+            f"{path} has returns/{task} of shape {returns.shape}; its {count} episodes ask for "
+            f"({count},)."
+        )
+    return Labels(rewards, returns, facts["control"], facts["sha256"])
+
+
+def _map(path: Path, file: h5py.File, key: str, shape: tuple[int | None, ...]) -> np.memmap:
+    """Return the map of an array whose shape must be `shape`; None stands for any width."""
     array = file[key]
     dtype = DTYPES.get(key, np.float32)
-    if array.shape != shape or array.dtype != dtype:
+    fits = len(array.shape) == len(shape) and all(
+        wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype != dtype:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise AgenticError(
             f"{path} has {key} of shape {array.shape} and type {array.dtype}; "
-            f"the task and the lengths ask for {shape} and {np.dtype(dtype)}."
+            f"its lengths ask for ({wanted}) and {np.dtype(dtype)}."
         )
     offset = array.id.get_offset()
     if offset is None:
         raise AgenticError(f"{path} has {key} in pieces or compressed; a store is contiguous.")
-    return np.memmap(path, dtype, "r", offset, shape)
+    return np.memmap(path, dtype, "r", offset, array.shape)
+
+
+def _observe_again(store: Store, task: str) -> tuple[np.ndarray, str]:
+    """Return observations [N, T, O] from physics, and the sha256 that their content then has."""
+    if store.physics is None:
+        raise AgenticError(
+            f"{store.path} holds no physics, so its observations cannot be computed anew; "
+            "convert the episodes again with physics."
+        )
+    count, steps = store.actions.shape[:2]
+    observations = np.zeros((count, steps, get_task(task).observation_size), np.float32)
+    digest, threads = Digest([]), cores()
+    for row, length in enumerate(store.lengths.tolist()):
+        computed = simulation.observations(task, store.physics[row, :length], threads)
+        observations[row, :length] = computed
+        digest.add(computed, store.actions[row, :length], {})
+    return observations, digest.content

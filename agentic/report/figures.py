@@ -1,7 +1,7 @@
-"""The three pictures of a report: learning curve, returns by episode, data beside achieved."""
+"""The pictures of a report: learning curve, returns by episode, data beside achieved."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -127,14 +127,27 @@ def returns(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) ->
         panels.insert(0, ("the data", np.asarray(data_returns, dtype=float)))
     if not panels:
         return None
+    colours = [theme.series[place % len(theme.series)] for place in range(len(panels))]
+    if len(data_returns):
+        colours = [theme.quiet, *colours]
+    title = "Returns of the data and returns achieved" if rows else "Returns of the data"
+    return _histograms(panels, colours, title, theme)
+
+
+def return_histogram(returns: Mapping[str, np.ndarray], theme: Theme) -> Figure:
+    """Draw how a data set's returns are distributed, one panel a task."""
+    colours = [theme.series[place % len(theme.series)] for place in range(len(returns))]
+    return _histograms(list(returns.items()), colours, "Returns of the data", theme)
+
+
+def _histograms(
+    panels: Sequence[tuple[str, np.ndarray]], colours: Sequence[str], title: str, theme: Theme
+) -> Figure:
     low = min(0.0, *(float(values.min()) for _, values in panels))
     high = max(float(values.max()) for _, values in panels)
     bins = np.linspace(low, high if high > low else low + 1, 26)
     figure, axes = canvas(theme, len(panels), height=1.25)
-    for place, (one, (name, values)) in enumerate(zip(axes, panels, strict=True)):
-        is_data = len(data_returns) and place == 0
-        series = theme.series[(place - bool(len(data_returns))) % len(theme.series)]
-        colour = theme.quiet if is_data else series
+    for one, (name, values), colour in zip(axes, panels, colours, strict=False):
         one.hist(values, bins, weights=np.full(len(values), 100 / len(values)), color=colour)
         one.axvline(values.mean(), color=theme.ink, linewidth=1.6, linestyle="--")
         one.set_title(
@@ -144,7 +157,6 @@ def returns(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) ->
             fontsize=TICK,
         )
         one.yaxis.set_major_locator(MaxNLocator(3))
-    title = "Returns of the data and returns achieved" if rows else "Returns of the data"
     words(figure, theme, title, "return of one episode (dashed: mean)", "% of episodes")
     return figure
 

@@ -17,6 +17,7 @@ _HOMES = {
     "rewards": "states",
     "observations": "states",
     "register": "registration",
+    "environment_spec": "registration",
     "write_video": "video",
 }
 

@@ -7,6 +7,7 @@ the identifiers are there after `import agentic` and `import gymnasium`, in eith
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
+from typing import Any
 
 
 def register() -> None:
@@ -24,6 +25,17 @@ def register() -> None:
                 vector_entry_point="agentic.simulation.vector_env:TaskVectorEnv",
                 kwargs={"task": name},
             )
+
+
+def environment_spec(task: str) -> Any:
+    """Return gymnasium's specification of a task's environment, from which it can be made."""
+    import gymnasium
+
+    from agentic.simulation.tasks import get_task
+
+    get_task(task)
+    register()
+    return gymnasium.spec(f"agentic/{task}-v0")
 
 
 def register_with_gymnasium() -> None:

@@ -10,14 +10,16 @@ from mujoco.batch import Batch
 
 from agentic.errors import AgenticError
 from agentic.simulation import environment
-from agentic.simulation.domains import make_domain
+from agentic.simulation.domains import domain_kind, make_domain
 from agentic.simulation.tasks import Task, get_task
 
 # States that are forwarded together: enough to feed every thread, little enough to stay in cache.
 CHUNK = 1024
 
 
-def rewards(task: str, physics: np.ndarray, actions: np.ndarray | None = None) -> np.ndarray:
+def rewards(
+    task: str, physics: np.ndarray, actions: np.ndarray | None = None, threads: int = 1
+) -> np.ndarray:
     """Return the reward of `task` in each stored state.
 
     Args:
@@ -26,6 +28,7 @@ def rewards(task: str, physics: np.ndarray, actions: np.ndarray | None = None) -
       actions: [N, A], the action that led to each state; it is written to the controls first, so
         that the result is the environment's reward. None leaves the controls at zero, as
         ExoRL's relabelling does; rewards that read the control then differ from the environment.
+      threads: how many compute; the result is the same bit for bit.
 
     Returns:
       [N] float64.
@@ -41,16 +44,16 @@ def rewards(task: str, physics: np.ndarray, actions: np.ndarray | None = None) -
             raise AgenticError(
                 f"{len(actions)} actions for {len(physics)} states: give one action per state"
             )
-    states = _stored_states(task)
+    stage = domain_kind(spec.domain).reward_stage
+    states = _stored_states(task, stage, threads)
     result = np.empty(len(physics))
     with states.lock:
-        stage = states.domain.reward_stage
         for part in states.forward(physics, actions, stage):
             result[part] = states.domain.reward(spec.goal)[: part.stop - part.start]
     return result
 
 
-def observations(task: str, physics: np.ndarray) -> np.ndarray:
+def observations(task: str, physics: np.ndarray, threads: int = 1) -> np.ndarray:
     """Return the observation of each stored state as an episode that starts there would show it.
 
     Force, torque and acceleration sensors (quadruped, jaco) are computed without actuation, as in
@@ -60,6 +63,7 @@ def observations(task: str, physics: np.ndarray) -> np.ndarray:
     Args:
       task: a task name, for example "walker_run".
       physics: [N, P] states in dm_control's layout: positions, velocities, activations.
+      threads: how many compute; the result is the same bit for bit.
 
     Returns:
       [N, O] float32.
@@ -75,10 +79,10 @@ def observations(task: str, physics: np.ndarray) -> np.ndarray:
             "use the stored observations"
         )
     physics = _checked("physics", physics, spec, spec.physics_size)
-    states = _stored_states(task)
+    stage = domain_kind(spec.domain).observation_stage
+    states = _stored_states(task, stage, threads)
     result = np.empty((len(physics), spec.observation_size), dtype=np.float32)
     with states.lock:
-        stage = states.domain.observation_stage
         for part in states.forward(physics, None, stage):
             result[part] = states.domain.observe()[: part.stop - part.start]
     return result
@@ -98,13 +102,18 @@ def _checked(what: str, values: np.ndarray, task: Task, size: int) -> np.ndarray
 class _StoredStates:
     """A batch of `CHUNK` states of one task that is filled, forwarded and read again and again."""
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, stage: mujoco.mjtStage, threads: int):
         self.lock = threading.Lock()  # a batch serves one Python thread at a time
         self._model = environment.load(task).physics.model.ptr
         # As dm_control's reset_context does: a stored state comes with no meaningful actuation.
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
         self._controls = environment.Controls(self._model)
-        self._batch = Batch(self._model, nsim=CHUNK)
+        if stage != mujoco.mjtStage.mjSTAGE_ACC:
+            # Positions and velocities are given; contacts and limits bear on accelerations alone,
+            # and finding them is half of the work.
+            self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
+            self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+        self._batch = Batch(self._model, nsim=CHUNK, nthread=threads)
         self.domain = make_domain(task.domain, self._batch, self._model)
 
     def forward(
@@ -116,19 +125,21 @@ class _StoredStates:
         for start in range(0, len(physics), CHUNK):
             part = slice(start, min(start + CHUNK, len(physics)))
             rows = np.arange(part.stop - part.start)
-            # Every state starts from a reset, so that none depends on those before it.
-            batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
+            if stage == mujoco.mjtStage.mjSTAGE_ACC:
+                # The solver starts from what the row's last state left behind; what comes before
+                # it reads nothing but the values below, so that no state depends on another.
+                batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
             for name, values in zip(
                 ("qpos", "qvel", "act"), np.split(physics[part], cuts, axis=1), strict=True
             ):
                 batch.bind(name)[rows] = values
-            if actions is not None:
-                batch.bind("ctrl")[rows] = self._controls(actions[part])
+            control = 0.0 if actions is None else self._controls(actions[part])
+            batch.bind("ctrl")[rows] = control
             batch.forward(rows, stage=stage)
             yield part
 
 
 # As many as the tasks of the domain with most of them: a data set is labelled episode by episode.
 @functools.lru_cache(maxsize=8)
-def _stored_states(task: str) -> _StoredStates:
-    return _StoredStates(get_task(task))
+def _stored_states(task: str, stage: mujoco.mjtStage, threads: int) -> _StoredStates:
+    return _StoredStates(get_task(task), stage, threads)

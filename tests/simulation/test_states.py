@@ -54,6 +54,18 @@ def test_a_state_does_not_depend_on_its_neighbours():
     np.testing.assert_array_equal(observations("quadruped_walk", physics[order]), seen[order])
 
 
+@pytest.mark.parametrize("name", ["walker_run", "cartpole_swingup"])
+def test_threads_change_nothing(name):
+    physics, actions = near_and_far(name)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(
+            rewards(name, physics, actions, threads), rewards(name, physics, actions)
+        )
+        np.testing.assert_array_equal(
+            observations(name, physics, threads), observations(name, physics)
+        )
+
+
 def test_mistakes_are_met_with_a_sentence():
     physics = np.zeros((3, 18))
     assert rewards("walker_run", physics[:0]).shape == (0,)

@@ -44,6 +44,11 @@ _DOMAINS = {
 }
 
 
+def domain_kind(name: str) -> type[Domain]:
+    """Return the class of the domain called `name`, which tells its stages without a batch."""
+    return _DOMAINS[name]
+
+
 def make_domain(name: str, batch: Batch, model: mujoco.MjModel) -> Domain:
     """Return the domain called `name`, reading from `batch`, whose rows simulate `model`."""
     return _DOMAINS[name](batch, model)

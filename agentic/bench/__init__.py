@@ -1,0 +1,28 @@
+"""Measurements of this machine: `agentic bench NAME`.
+
+A benchmark is a module `agentic.bench.NAME` with a frozen dataclass `Options`, whose defaults take
+seconds, and `run(options, say)`, which returns one dictionary a row of its table and tells `say`
+what it is doing. Rates are those of the fastest of several repeats: on a machine that others use
+too, that is the one they disturbed least.
+"""
+
+import time
+from collections.abc import Callable
+
+# name: one line of help. The module is imported when it is called for.
+BENCHMARKS = {
+    "relabel": "rewards of stored states: batched, against a loop over dm_control",
+    "convert": "episodes to a store, against merely reading the same files",
+}
+
+Row = dict[str, str | float]
+
+
+def fastest(work: Callable[[], object], repeats: int) -> float:
+    """Return the seconds of the fastest of `repeats` calls."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,100 @@
+"""`agentic bench`."""
+
+import dataclasses
+import importlib
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from agentic import provenance
+from agentic.bench import BENCHMARKS, Row
+from agentic.cli.terminal import console, errors
+from agentic.errors import AgenticError, closest
+from agentic.run_folder import write_json
+
+PACKAGES = ("agentic", "numpy", "mujoco", "dm-control", "jax", "h5py")
+
+
+def bench(arguments: Sequence[str]) -> None:
+    """Parse and run."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return
+    name, *rest = arguments
+    if name not in BENCHMARKS:
+        raise AgenticError(f"{name!r} is not a benchmark; {closest(name, BENCHMARKS)}.")
+    module = importlib.import_module(f"agentic.bench.{name}")
+    command = tyro.cli(_command(module.Options), prog=f"agentic bench {name}", args=rest)
+    with (errors if command.json else console).status(name) as status:
+        rows = module.run(command.options, status.update)
+    document = record(name, rest, command.options, rows)
+    if command.json:
+        console.print_json(json.dumps(document))
+    else:
+        console.print(table(name, rows))
+    if command.out is not None:
+        write_json(command.out, document)
+        if not command.json:
+            console.print(f"written: {command.out}")
+
+
+def usage() -> str:
+    """Return the help of `agentic bench` itself."""
+    width = max(map(len, BENCHMARKS))
+    lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in BENCHMARKS.items())
+    return (
+        "usage: agentic bench NAME [options] [--json] [--out FILE.json]\n\n"
+        f"Measure this machine.\n\nbenchmarks:\n{lines}\n\n"
+        "`agentic bench NAME --help` explains a benchmark's options."
+    )
+
+
+def record(name: str, arguments: Sequence[str], options: object, rows: Sequence[Row]) -> dict:
+    """Return everything that is needed to repeat and to read a measurement."""
+    return {
+        "benchmark": name,
+        "command": shlex.join(["agentic", "bench", name, *arguments]),
+        "date": provenance.day(),
+        "commit": provenance.commit(),
+        "machine": provenance.machine(),
+        "python": platform.python_version(),
+        "versions": provenance.versions(PACKAGES),
+        "options": dataclasses.asdict(options),
+        "rows": list(rows),
+    }
+
+
+def table(name: str, rows: Sequence[Row]) -> Table:
+    """Return the rows as a table, numbers to four digits."""
+    shown = Table(title=f"agentic bench {name}")
+    for column in rows[0]:
+        number = not isinstance(rows[0][column], str)
+        shown.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        shown.add_row(*(v if isinstance(v, str) else f"{v:.4g}" for v in row.values()))
+    return shown
+
+
+def _command(options: type) -> type:
+    """Return the command line of a benchmark: its own options, and where results go."""
+    return dataclasses.make_dataclass(
+        "Bench",
+        [
+            ("options", Annotated[options, tyro.conf.arg(name="")], options()),
+            ("json", Annotated[bool, tyro.conf.arg(help="print JSON, not a table.")], False),
+            (
+                "out",
+                Annotated[Path | None, tyro.conf.arg(help="also write the JSON to this file.")],
+                None,
+            ),
+        ],
+        frozen=True,
+        kw_only=True,
+        namespace={"__doc__": options.__doc__},
+    )

@@ -1,0 +1,210 @@
+"""A directory of ExoRL episodes to one store, as fast as they can be decompressed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agentic.dataset.exorl import (
+    Episode,
+    episode_length,
+    episode_shapes,
+    list_episodes,
+    read_episode,
+)  # fmt: skip
+from agentic.dataset.reading import check_workers, in_order
+from agentic.dataset.relabel import (
+    Control,
+    check_control,
+    check_tasks,
+    label_episode,
+    observe_again,
+)  # fmt: skip
+from agentic.dataset.writing import Layout, new_store
+from agentic.errors import AgenticError
+from agentic.files import written_whole
+from agentic.provenance import cores, day
+from agentic.simulation.tasks import TASKS, Task
+
+
+class Converted(NamedTuple):
+    """What was written: the file, what it holds, and the sentence for each episode left out."""
+
+    path: Path
+    episodes: int
+    steps: int
+    tasks: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+class _Damaged(Exception):
+    """Some episodes cannot be read: begin again without them."""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads, observes and labels one episode, in any thread: what is asked of all of them."""
+
+    tasks: tuple[str, ...]
+    control: Control
+    recompute_observations: bool
+    threads: int
+    widths: dict[str, int]
+
+    def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
+        task = self.tasks[0] if self.tasks else None
+        episode = read_episode(path, task, self.recompute_observations)
+        arrays = zip(self.widths, episode, strict=True)
+        found = {key: array.shape[1] for key, array in arrays}
+        if found != self.widths:
+            raise AgenticError(
+                f"{path} has arrays of widths {found}, the first episode of {self.widths}; "
+                "the episodes of one store come from one domain."
+            )
+        if self.recompute_observations:
+            episode = observe_again(path, episode, task, self.threads)
+        return episode, label_episode(path, episode, self.tasks, self.control, self.threads)
+
+
+def convert(
+    directory: str | Path,
+    out: str | Path,
+    tasks: Sequence[str] = (),
+    control: Control = "action",
+    progress: Callable[[int, int], None] | None = None,
+    episodes: int | None = None,
+    skip_damaged: bool = False,
+    overwrite: bool = False,
+    physics: bool = True,
+    recompute_observations: bool = False,
+    workers: int | None = None,
+) -> Converted:
+    """Stream a directory of ExoRL episodes into a store at `out`, labelled for every task.
+
+    A few episodes are in memory at a time. The file appears under its name only when it is
+    complete, and its bytes do not depend on the number of workers.
+
+    Args:
+        directory: as for `load_dataset`.
+        out: path of the store, ending in .h5.
+        tasks: names of tasks that share one simulator, such as ["walker_walk", "walker_run"];
+            none leaves labelling to `relabel_store`.
+        control: what labels read as control, "action" or "zero".
+        progress: called with (episodes done, episodes in all) after each episode.
+        episodes: take only the first this many.
+        skip_damaged: leave out episodes that cannot be read; where there are any, the others are
+            read twice.
+        overwrite: replace a file that is there already.
+        physics: keep the simulator states, from which `relabel_store` adds tasks.
+        recompute_observations: take observations from physics instead of those in the files.
+        workers: threads that decompress and label; None takes every processor.
+    """
+    out, specs = Path(out), check_tasks(tasks)
+    check_control(control)
+    workers = cores() if workers is None else workers
+    check_workers(workers)
+    check_new(out, overwrite)
+    if episodes is not None and episodes < 1:
+        raise AgenticError(f"episodes is {episodes}; it must be at least 1.")
+    for needs, option in ((not physics, "--no-physics"), (recompute_observations, "--recompute")):
+        if needs and not specs:
+            raise AgenticError(
+                f"{option} was given without a task; rewards and observations are computed from "
+                "physics, so name at least one --task."
+            )
+    names = tuple(spec.name for spec in specs)
+    paths, skipped = list_episodes(directory)[:episodes], {}
+    damaged = skipped if skip_damaged else None
+    while True:
+        try:
+            lengths = list(_intact(episode_length, paths, workers, damaged))
+            [shapes] = _intact(episode_shapes, paths[:1], workers, damaged)
+            widths = {key: shape[-1] if shape else 0 for key, shape in shapes.items()}
+            read = _Reader(names, control, recompute_observations, workers, widths)
+            domain = specs[0].domain if specs else domains_of(widths, paths[0])
+            layout = Layout(
+                np.asarray(lengths, np.int32),
+                specs[0].observation_size if specs else widths["observation"],
+                widths["action"],
+                widths["physics"] if physics else 0,
+                names,
+            )
+            with written_whole(out) as temporary, new_store(temporary, layout) as store:
+                results = _intact(read, paths, workers, damaged)
+                for done, (episode, rewards) in enumerate(results, start=1):
+                    store.add(episode.observations, episode.actions, episode.physics, rewards)
+                    if progress is not None:
+                        progress(done, len(paths))
+                store.finish(domain, str(directory), dates_of(paths), control)
+        except _Damaged:
+            paths = [path for path in paths if path not in skipped]
+            if not paths:
+                raise AgenticError(
+                    f"{directory} holds no undamaged episode; the first: "
+                    f"{next(iter(skipped.values()))}"
+                ) from None
+        else:
+            return Converted(out, len(paths), sum(lengths), names, tuple(skipped.values()))
+
+
+def _intact(
+    read: Callable[[Path], Any], paths: Sequence[Path], workers: int, damaged: dict | None
+) -> Iterator[Any]:
+    """Yield read(path) in order; damage is raised, or with `damaged` written down in there.
+
+    Then all damage is looked for before _Damaged is raised, so that one more try is enough.
+    """
+
+    def attempt(path: Path) -> Any:
+        try:
+            return read(path)
+        except AgenticError as error:
+            return error
+
+    found = False
+    for path, result in zip(paths, in_order(attempt, paths, workers), strict=True):
+        if isinstance(result, AgenticError):
+            if damaged is None:
+                sentence = str(result).removesuffix(".")
+                raise AgenticError(f"{sentence}; --skip-damaged leaves out what cannot be read.")
+            found, damaged[path] = True, str(result)
+        elif not found:
+            yield result
+    if found:
+        raise _Damaged
+
+
+def check_new(out: Path, overwrite: bool) -> None:
+    """Raise AgenticError unless a store may be written to `out`."""
+    if out.suffix != ".h5":
+        raise AgenticError(f"the store is to be written to {out}; its name must end in .h5.")
+    if out.exists() and not overwrite:
+        raise AgenticError(f"{out} exists already; choose another name or pass --overwrite.")
+
+
+def dates_of(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the days of the oldest and of the newest of these files."""
+    times = [path.stat().st_mtime for path in paths]
+    return {"oldest_episode": day(min(times)), "newest_episode": day(max(times))}
+
+
+def domains_of(widths: dict[str, int], path: Path) -> str:
+    """Return the domain of episodes of these widths, or several joined by " or "."""
+
+    def fits(task: Task) -> bool:
+        sizes = {
+            "observation": task.observation_size, "action": task.action_size,
+            "physics": task.physics_size,
+        }  # fmt: skip
+        return sizes == widths
+
+    domains = sorted({task.domain for task in TASKS.values() if fits(task)})
+    if not domains:
+        raise AgenticError(
+            f"{path} has observations, actions and physics of widths {tuple(widths.values())}, "
+            "which no task in the installed simulator has; name its task, and where only "
+            "observations differ add --recompute-observations."
+        )
+    return " or ".join(domains)

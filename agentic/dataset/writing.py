@@ -1,0 +1,229 @@
+"""Writing a store: arrays of a known size, filled episode by episode, hashed on the way."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from agentic.dataset.dataset import Digest, padded
+from agentic.dataset.relabel import Control
+from agentic.dataset.store import DTYPES, FORMAT, VERSION, texts
+from agentic.errors import AgenticError
+from agentic.hindsight import total_rewards
+from agentic.provenance import day, versions
+
+# The oldest layout with checksums over its structure: without them, one flipped bit can crash HDF5.
+LIBRARY = ("v108", "v108")
+# Arrays start on a cache line, so that a map of them is aligned for every dtype.
+ALIGNMENT = 64
+SYNC_EVERY = 2**26
+PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a store is to hold: lengths [N], the width of every array (physics 0: none), tasks."""
+
+    lengths: np.ndarray
+    observations: int
+    actions: int
+    physics: int
+    tasks: tuple[str, ...] = ()
+
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Return shape and type of every array that is filled episode by episode."""
+        count, steps = len(self.lengths), int(self.lengths.max())
+        widths = {"observations": self.observations, "actions": self.actions}
+        if self.physics:
+            widths["physics"] = self.physics
+        shapes = {
+            key: ((count, steps + (key == "physics"), width), DTYPES[key])
+            for key, width in widths.items()
+        }
+        return shapes | {f"rewards/{task}": ((count, steps), np.float32) for task in self.tasks}
+
+
+class StoreWriter:
+    """Takes the episodes of a new store one after the other, then where they came from."""
+
+    def __init__(self, file: h5py.File, output: "Output", layout: Layout) -> None:
+        self._file, self._output, self._layout = file, output, layout
+        file.create_dataset("lengths", data=layout.lengths)
+        self._arrays = {
+            key: _allocated(file, key, shape, dtype)
+            for key, (shape, dtype) in layout.shapes().items()
+        }
+        self._returns = {task: np.zeros(len(layout.lengths)) for task in layout.tasks}
+        self._digest, self._physics = Digest(layout.tasks), hashlib.sha256()
+        self._row = 0
+
+    def add(
+        self,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        physics: np.ndarray | None,
+        rewards: dict[str, np.ndarray],
+    ) -> None:
+        """Write the next episode: [T, O], [T, A], [T + 1, P] and every task's rewards [T]."""
+        values = {"observations": observations, "actions": actions, "physics": physics}
+        values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
+        for key, (offset, shape, dtype) in self._arrays.items():
+            # Padding is written too, so that no byte of the file depends on what lay on the disk.
+            row = np.ascontiguousarray(values[key], dtype)
+            row = row if len(row) == shape[1] else padded(row, shape[1], dtype)
+            self._output.put(offset + self._row * row.nbytes, row)
+        self._digest.add(observations, actions, rewards)
+        if self._layout.physics:
+            self._physics.update(np.ascontiguousarray(physics, "<f8"))
+        steps = int(self._layout.lengths.max())
+        for task, returns in self._returns.items():
+            # Summed with their padding, as a data set sums them, to the last bit.
+            row = padded(rewards[task], steps)
+            returns[self._row] = total_rewards(row, np.arange(steps) < len(rewards[task]))
+        self._row += 1
+
+    def finish(self, domain: str, source: str, dates: dict[str, str], control: Control) -> None:
+        """Write the attributes that say what this is and where it comes from, and the hashes."""
+        self._file.require_group("rewards")
+        for task, returns in self._returns.items():
+            set_labels(self._file, task, returns, control, self._digest.rewards(task))
+        if self._layout.physics:
+            set_texts(self._file["physics"], sha256=self._physics.hexdigest())
+        set_texts(
+            self._file,
+            format=FORMAT,
+            version=VERSION,
+            domain=domain,
+            source=source,
+            dates=json.dumps({"written": day()} | dates),
+            control=control_of(self._file),
+            sha256=self._digest.content,
+            versions=json.dumps(versions(PACKAGES)),
+        )
+
+
+@contextmanager
+def new_store(path: Path, layout: Layout) -> Iterator[StoreWriter]:
+    """Yield the writer of a new store at `path`, which is complete when the block has ended."""
+    shapes = layout.shapes().values()
+    check_space(
+        path.parent,
+        sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes),
+    )
+    with changeable(path, new=True) as (file, output):
+        yield StoreWriter(file, output, layout)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise AgenticError if `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise AgenticError(
+            f"the store needs {needed / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB free; "
+            "free space or choose another place."
+        )
+
+
+class Output(io.FileIO):
+    """A file that remembers its first failed write instead of raising it.
+
+    HDF5 2.0 ends the process with a segmentation fault when it closes a file that it could not
+    write, on a full disk for one. It writes to this instead, and `check` raises what happened.
+    """
+
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self._failure: OSError | None = None
+        self._pool, self._unsynced = ThreadPoolExecutor(1), 0
+        self._syncing = self._pool.submit(int)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        super().close()
+
+    def put(self, offset: int, array: np.ndarray) -> None:
+        """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading."""
+        data = memoryview(np.ascontiguousarray(array)).cast("B")
+        self._unsynced += len(data)
+        while data:
+            written = os.pwrite(self.fileno(), data, offset)
+            data, offset = data[written:], offset + written
+        if self._unsynced > SYNC_EVERY and self._syncing.done():
+            # The disk works while the next episodes are read, not after the last of them.
+            self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
+
+    def write(self, data: memoryview) -> int:
+        try:
+            written = 0
+            while self._failure is None and written < len(data):
+                written += super().write(data[written:])
+        except OSError as error:
+            self._failure = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._failure = self._failure or error
+            return self.tell() if size is None else size
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
+
+@contextmanager
+def changeable(path: Path, new: bool) -> Iterator[tuple[h5py.File, Output]]:
+    """Open an HDF5 file for writing, a new one or one that is there."""
+    with Output(path, "w+" if new else "r+") as output:
+        options = {"alignment_threshold": 1, "alignment_interval": ALIGNMENT}
+        with h5py.File(output, "w" if new else "r+", libver=LIBRARY, **options) as file:
+            yield file, output
+        output.check()
+
+
+def _allocated(
+    file: h5py.File, key: str, shape: tuple[int, ...], dtype: type
+) -> tuple[int, tuple[int, ...], type]:
+    """Create an array whose place in the file is settled; return its offset, shape and type."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    array = file.create_dataset(key, shape, dtype, dcpl=properties)
+    return array.id.get_offset(), shape, dtype
+
+
+def set_labels(
+    file: h5py.File, task: str, returns: np.ndarray, control: Control, sha256: str
+) -> None:
+    """Write what belongs to the rewards of `task`: returns [N], control mode, hash, date."""
+    place = f"returns/{task}"
+    if place in file:
+        file[place][...] = returns
+    else:
+        file.create_dataset(place, data=np.asarray(returns, np.float64))
+    set_texts(file[f"rewards/{task}"], control=control, sha256=sha256, date=day())
+
+
+def control_of(file: h5py.File) -> str:
+    """Return the control mode of all labels: "action", "zero", "mixed", or "none" without any."""
+    modes = {texts(array)["control"] for array in file["rewards"].values()}
+    return modes.pop() if len(modes) == 1 else "mixed" if modes else "none"
+
+
+def set_texts(node: h5py.HLObject, **values: str) -> None:
+    """Set attributes to texts; more than eight of them HDF5 would keep without checksums."""
+    for name, text in values.items():
+        # Of fixed length, because HDF5 keeps no checksum of texts whose length may vary.
+        node.attrs[name] = np.bytes_(text.encode())

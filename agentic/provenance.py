@@ -1,0 +1,45 @@
+"""Where a result comes from: versions, commit, date and machine."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of every package."""
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that this code runs from, or None outside of one."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine() -> str:
+    """Return the processor's architecture and how many of them there are."""
+    return f"{platform.machine()}, {os.cpu_count()} CPUs"
+
+
+def cores() -> int:
+    """Return how many processors this process may use: what work in parallel defaults to."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def day(timestamp: float | None = None) -> str:
+    """Return the UTC date of a time in seconds, today's by default: 2026-11-25."""
+    if timestamp is None:
+        return datetime.datetime.now(datetime.UTC).date().isoformat()
+    return datetime.datetime.fromtimestamp(timestamp, datetime.UTC).date().isoformat()

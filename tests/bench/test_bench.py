@@ -1,0 +1,63 @@
+"""Benchmarks run, keep their contract and record what is needed to repeat them; no times here."""
+
+import dataclasses
+import importlib
+import json
+
+import pytest
+
+from agentic.bench import BENCHMARKS
+from agentic.cli import main
+from agentic.cli.bench import usage
+
+SMALL = {
+    "relabel": ["--tasks", "cartpole_swingup", "--states", "40", "--loop-states", "20",
+                "--threads", "1", "--repeats", "1"],
+    "convert": ["--task", "cartpole_swingup", "--recorded", "2", "--episodes", "5",
+                "--workers", "2", "--repeats", "1"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_documented_options_and_says_what_it_does(name):
+    module = importlib.import_module(f"agentic.bench.{name}")
+    assert module.Options.__dataclass_params__.frozen
+    module.Options()
+    for field in dataclasses.fields(module.Options):
+        assert f" {field.name}" in module.Options.__doc__, field.name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_records_what_repeats_it(name, tmp_path, capsys):
+    out = tmp_path / "record.json"
+    main(["bench", name, *SMALL[name], "--json", "--out", str(out)])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.read_text())
+    assert printed["benchmark"] == name and name in printed["command"]
+    assert {"commit", "machine", "versions", "options", "python", "date"} <= printed.keys()
+    assert printed["rows"]
+    for row in printed["rows"]:
+        assert row.keys() == printed["rows"][0].keys()
+        assert all(isinstance(value, str) or value >= 0 for value in row.values())
+    main(["bench", name, *SMALL[name]])
+    assert f"agentic bench {name}" in capsys.readouterr().out
+
+
+def test_the_two_ways_to_relabel_agree():
+    from agentic.bench import relabel
+
+    options = relabel.Options(states=64, loop_states=64, threads=(1,), repeats=1)
+    assert [row["max difference"] for row in relabel.run(options, print)] == [0, 0, 0]
+
+
+def test_help_names_every_benchmark_and_a_wrong_name_the_closest(capsys):
+    main(["bench", "--help"])
+    assert capsys.readouterr().out == usage() + "\n"
+    assert all(f"  {name} " in usage() and text in usage() for name, text in BENCHMARKS.items())
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "relable"])
+    assert end.value.code == 1
+    assert "did you mean 'relabel'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["bench", "relabel", "--help"])
+    assert "--loop-states" in capsys.readouterr().out

@@ -1,0 +1,27 @@
+"""What is recorded about a run is what is the case."""
+
+import datetime
+import importlib.metadata
+import subprocess
+
+from agentic import provenance
+
+
+def test_versions_are_those_installed():
+    assert provenance.versions(["numpy"]) == {"numpy": importlib.metadata.version("numpy")}
+
+
+def test_commit_is_that_of_the_checkout_or_none():
+    found = provenance.commit()
+    command = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(command, capture_output=True, text=True)
+    assert found is None or found.removesuffix("-dirty") == head.stdout.strip()
+
+
+def test_days_are_dates_in_utc():
+    assert provenance.day(0) == "1970-01-01" and provenance.day(86399) == "1970-01-01"
+    assert datetime.date.fromisoformat(provenance.day()).year >= 2026
+
+
+def test_cores_are_at_least_one():
+    assert provenance.cores() >= 1
