@@ -13,6 +13,8 @@ from collections.abc import Callable
 BENCHMARKS = {
     "relabel": "rewards of stored states: batched, against a loop over dm_control",
     "convert": "episodes to a store, against merely reading the same files",
+    "sampler": "chains drawn from a store, against numpy copying the same bytes",
+    "simulation": "the batched simulator, against a loop over dm_control",
 }
 
 Row = dict[str, str | float]

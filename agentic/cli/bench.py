@@ -14,7 +14,7 @@ from rich.table import Table
 
 from agentic import provenance
 from agentic.bench import BENCHMARKS, Row
-from agentic.cli.terminal import console, errors
+from agentic.cli.terminal import console, errors, say
 from agentic.errors import AgenticError, closest
 from agentic.run_folder import write_json
 
@@ -41,7 +41,7 @@ def bench(arguments: Sequence[str]) -> None:
     if command.out is not None:
         write_json(command.out, document)
         if not command.json:
-            console.print(f"written: {command.out}")
+            say(f"written: {command.out}")
 
 
 def usage() -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from agentic.cli.terminal import console, errors, print_written, progress
+from agentic.cli.terminal import console, errors, print_written, progress, say
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
 
@@ -59,7 +59,7 @@ def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | N
     console.print(table)
     if not tasks:
         command = f"agentic data relabel {path} --task TASK" if path.suffix == ".h5" else "--task"
-        console.print(f"no labels: {command} makes them and shows their returns", style="dim")
+        say(f"no labels: {command} makes them and shows their returns", style="dim")
         return
     table = Table(title="returns")
     table.add_column("task")
@@ -71,7 +71,7 @@ def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | N
         table.add_row(name, labelled["control"], *values)
     console.print(table)
     if histogram is not None:
-        console.print(f"histogram: {histogram}")
+        say(f"histogram: {histogram}")
 
 
 def _draw(picture: Path, path: Path, returns: Mapping[str, np.ndarray]) -> None:
@@ -113,14 +113,14 @@ def _verify(path: Path, as_json: bool, workers: int | None) -> None:
         console.print_json(json.dumps(found._asdict() | {"path": str(path)}))
     else:
         for sentence in found.problems:
-            console.print(f"problem: {sentence}", style="red", soft_wrap=True, highlight=False)
+            say(f"problem: {sentence}", style="red")
     if found.problems:
         raise AgenticError(
             f"{path} has {len(found.problems)} problems in {found.episodes} episodes; "
             "they are named above."
         )
     if not as_json:
-        console.print(f"{path}: {found.episodes} episodes, all of them whole")
+        say(f"{path}: {found.episodes} episodes, all of them whole")
 
 
 def convert(arguments: Sequence[str]) -> None:
@@ -171,5 +171,5 @@ def _convert(directory: Path, out: Path, tasks: Sequence[str], control: str, **o
     with progress("converting", "episodes") as advance:
         done = write_store(directory, out, tasks, control, advance, **options)
     for sentence in done.skipped:
-        console.print(f"skipped: {sentence}", style="yellow", soft_wrap=True)
+        say(f"skipped: {sentence}", style="yellow")
     print_written(done)

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from agentic.cli.terminal import console, steps_of_bytes
+from agentic.cli.terminal import console, say, steps_of_bytes
 from agentic.dataset.catalogue import (
     ALGORITHMS,
     PUBLISHER,
@@ -65,7 +65,7 @@ def _print_list(root: Path, as_json: bool) -> None:
     for algorithm in ALGORITHMS.values():
         table.add_row(algorithm.name, algorithm.title, algorithm.paper)
     console.print(table)
-    console.print("next: agentic data download DOMAIN ALGORITHM")
+    say("next: agentic data download DOMAIN ALGORITHM")
 
 
 def _record(data_set: DataSet, status: Status, root: Path) -> dict:
@@ -141,11 +141,8 @@ def _download(data_set: DataSet, config: DownloadConfig) -> None:
     what = f"{manifest.episodes} episodes, {readable(manifest.unpacked_bytes)}"
     if fetched:
         etag = ", ETag" if manifest.etag_verified else ""
-        console.print(f"{landing.folder}: {what}; size{etag} and the CRC of every file verified")
+        say(f"{landing.folder}: {what}; size{etag} and the CRC of every file verified")
     else:
-        console.print(f"{landing.folder} is complete already: {what}; nothing was downloaded")
+        say(f"{landing.folder} is complete already: {what}; nothing was downloaded")
     folder, store = shlex.quote(str(landing.folder)), data_set.name.replace("/", "-")
-    console.print(
-        f"next: agentic data convert {folder} {store}.h5 --task {data_set.domain.tasks[0]}",
-        soft_wrap=True,
-    )
+    say(f"next: agentic data convert {folder} {store}.h5 --task {data_set.domain.tasks[0]}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agentic.cli.terminal import console, print_written, progress
+from agentic.cli.terminal import print_written, progress, say
 from agentic.errors import AgenticError
 
 
@@ -50,9 +50,9 @@ def _export(source, out, format, task, control, name) -> None:
             from agentic.dataset.minari import export_minari
 
             done = export_minari(source, out, task, control, advance, name)
-    console.print(f"{done.path}: {done.episodes} episodes with the rewards of {done.task}")
+    say(f"{done.path}: {done.episodes} episodes with the rewards of {done.task}")
     if format == "minari":
-        console.print(f"next: MINARI_DATASETS_PATH={out} minari list local")
+        say(f"next: MINARI_DATASETS_PATH={out.resolve()} minari list local")
 
 
 def import_(arguments: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agentic.cli.terminal import console, progress
+from agentic.cli.terminal import progress, say
 
 
 def relabel(arguments: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ def relabel(arguments: Sequence[str]) -> None:
             workers: threads that simulate; by default one a processor. The result is the same.
         """
         label_store(store, task, control, workers)
-        console.print(f"next: agentic train {task[0]} --data {store} --out runs/NAME")
+        say(f"next: agentic train {task[0]} --data {store} --out runs/NAME")
 
     tyro.cli(command, prog="agentic data relabel", args=arguments)
 
@@ -45,4 +45,4 @@ def label_store(
 
     with progress("labelling", "states") as advance:
         done = relabel_store(store, tasks, control, workers, advance)
-    console.print(f"{store}: {done.states:,} states labelled for {', '.join(done.tasks)}")
+    say(f"{store}: {done.states:,} states labelled for {', '.join(done.tasks)}")

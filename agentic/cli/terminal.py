@@ -82,10 +82,11 @@ def progress(what: str, unit: str, on: Console = console) -> Iterator[Callable[.
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=on) as bars:
-        bar = bars.add_task(what, total=None, note="")
+        # Work that ends in an error before its first step leaves no bar behind.
+        bar = bars.add_task(what, total=None, note="", visible=False)
 
         def advance(done: int, total: int, note: str = "") -> None:
-            bars.update(bar, completed=done, total=total, note=note)
+            bars.update(bar, completed=done, total=total, note=note, visible=True)
 
         yield advance
 
@@ -126,11 +127,11 @@ def steps_of_bytes(what: str) -> Iterator[Callable[..., None]]:
 
 def print_written(store: Converted) -> None:
     """Say what a new store holds and what to do with it next."""
-    console.print(f"{store.path}: {store.episodes} episodes, {store.steps:,} steps")
+    say(f"{store.path}: {store.episodes} episodes, {store.steps:,} steps")
     if store.tasks:
-        console.print(f"next: agentic train {store.tasks[0]} --data {store.path} --out runs/NAME")
+        say(f"next: agentic train {store.tasks[0]} --data {store.path} --out runs/NAME")
     else:
-        console.print(f"next: agentic data relabel {store.path} --task TASK")
+        say(f"next: agentic data relabel {store.path} --task TASK")
 
 
 def cell(summary: Summary) -> str:

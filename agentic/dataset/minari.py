@@ -67,8 +67,9 @@ def export_minari(
         )
     place = Path(out) / identifier
     with folder_written_whole(place) as folder:
+        # Minari looks for its files below a relative path twice over.
         storage = storage_type.new(
-            folder / "data", env_spec=environment_spec(source.task), data_format="hdf5"
+            folder.resolve() / "data", env_spec=environment_spec(source.task), data_format="hdf5"
         )
         episodes = (_buffer(buffer_type, source.task, t) for t in source.trajectories)
         for first in range(0, source.count, BLOCK):
@@ -113,7 +114,7 @@ def import_minari(
     check_new(out, overwrite)
     folder = find_minari(source)
     with _readable(folder):
-        storage = storage_type.read(folder)
+        storage = storage_type.read(folder.resolve())
         count, metadata = storage.total_episodes, storage.metadata
         facts = list(storage.get_episode_metadata(range(count)))
     lengths = [int(fact["total_steps"]) for fact in facts]

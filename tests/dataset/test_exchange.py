@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,14 @@ def test_store_to_minari_and_back(store, tmp_path, monkeypatch):
         assert not episode.terminations.any()
     env = theirs.recover_environment()
     assert env.reset(seed=0)[0].shape == (5,)
+
+
+def test_minari_below_a_relative_path(store, tmp_path, monkeypatch):
+    pytest.importorskip("minari")
+    monkeypatch.chdir(tmp_path)
+    export_minari(store, Path("root"))
+    assert import_minari(Path("root"), Path("again.h5")).tasks == (TASK,)
+    assert_equal(load_dataset(store, TASK, "zero"), load_dataset("again.h5", TASK, "zero"))
 
 
 def test_minari_without_physics_is_a_store_without(store, tmp_path):
