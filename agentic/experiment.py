@@ -34,17 +34,16 @@ Layout = Literal["5", "4", "1"]
 class Recipe:
     """What sets a method apart; everything else is the same code with the same options."""
 
-    title: str
     inputs: str
     chains: bool
     top_fraction: float = 1.0
 
 
 METHODS: dict[Method, Recipe] = {
-    "at": Recipe("Agentic Transformer", "Rsard", chains=True),
-    "dt": Recipe("Decision Transformer", "Rsa", chains=False),
-    "bc": Recipe("behaviour cloning", "sa", chains=False),
-    "bc10": Recipe("behaviour cloning of the best 10 %", "sa", chains=False, top_fraction=0.1),
+    "at": Recipe("Rsard", chains=True),
+    "dt": Recipe("Rsa", chains=False),
+    "bc": Recipe("sa", chains=False),
+    "bc10": Recipe("sa", chains=False, top_fraction=0.1),
 }
 
 

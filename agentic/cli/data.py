@@ -54,8 +54,9 @@ def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | N
         return
     tasks = facts.pop("tasks")
     table = Table("property", "value", title=str(path))
+    facts["length_range"] = "{} to {}".format(*facts["length_range"])
     for name, value in facts.items():
-        table.add_row(name, str(value))
+        table.add_row(name.replace("_", " "), _words(value))
     console.print(table)
     if not tasks:
         command = f"agentic data relabel {path} --task TASK" if path.suffix == ".h5" else "--task"
@@ -72,6 +73,15 @@ def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | N
     console.print(table)
     if histogram is not None:
         say(f"histogram: {histogram}")
+
+
+def _words(value: object) -> str:
+    """Return a fact for people: numbers grouped, shapes as 50 x 1000 x 5, one entry a line."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_words(entry)}" for name, entry in value.items())
+    if isinstance(value, tuple):
+        return " x ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _draw(picture: Path, path: Path, returns: Mapping[str, np.ndarray]) -> None:
