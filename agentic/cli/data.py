@@ -59,7 +59,9 @@ def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | N
         table.add_row(name.replace("_", " "), _words(value))
     console.print(table)
     if not tasks:
-        command = f"agentic data relabel {path} --task TASK" if path.suffix == ".h5" else "--task TASK"
+        command = (
+            f"agentic data relabel {path} --task TASK" if path.suffix == ".h5" else "--task TASK"
+        )
         say(f"no labels: {command} makes them and shows their returns", style="dim")
         return
     table = Table(title="returns")
