@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agentic.dataset.exorl import (
+    DTYPES,
     Episode,
     episode_length,
     episode_shapes,
     list_episodes,
     read_episode,
-)  # fmt: skip
+)
 from agentic.dataset.reading import check_workers, in_order
 from agentic.dataset.relabel import (
     Control,
@@ -21,7 +22,7 @@ from agentic.dataset.relabel import (
     check_tasks,
     label_episode,
     observe_again,
-)  # fmt: skip
+)
 from agentic.dataset.writing import Layout, new_store
 from agentic.errors import AgenticError
 from agentic.files import written_whole
@@ -56,9 +57,8 @@ class _Reader:
     def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
         task = self.tasks[0] if self.tasks else None
         episode = read_episode(path, task, self.recompute_observations)
-        arrays = zip(self.widths, episode, strict=True)
-        found = {key: array.shape[1] for key, array in arrays}
-        if found != self.widths:
+        found = {key: a.shape[1] for key, a in zip(self.widths, episode, strict=True)}
+        if task is None and found != self.widths:
             raise AgenticError(
                 f"{path} has arrays of widths {found}, the first episode of {self.widths}; "
                 "the episodes of one store come from one domain."
@@ -120,13 +120,16 @@ def convert(
     while True:
         try:
             lengths = list(_intact(episode_length, paths, workers, damaged))
-            [shapes] = _intact(episode_shapes, paths[:1], workers, damaged)
-            widths = {key: shape[-1] if shape else 0 for key, shape in shapes.items()}
+            if specs:
+                widths, domain = _widths_of_task(specs[0]), specs[0].domain
+            else:
+                [shapes] = _intact(episode_shapes, paths[:1], workers, damaged)
+                widths = {key: shape[-1] if shape else 0 for key, shape in shapes.items()}
+                domain = domains_of(widths, paths[0])
             read = _Reader(names, control, recompute_observations, workers, widths)
-            domain = specs[0].domain if specs else domains_of(widths, paths[0])
             layout = Layout(
                 np.asarray(lengths, np.int32),
-                specs[0].observation_size if specs else widths["observation"],
+                widths["observation"],
                 widths["action"],
                 widths["physics"] if physics else 0,
                 names,
@@ -193,14 +196,7 @@ def dates_of(paths: Sequence[Path]) -> dict[str, str]:
 def domains_of(widths: dict[str, int], path: Path) -> str:
     """Return the domain of episodes of these widths, or several joined by " or "."""
 
-    def fits(task: Task) -> bool:
-        sizes = {
-            "observation": task.observation_size, "action": task.action_size,
-            "physics": task.physics_size,
-        }  # fmt: skip
-        return sizes == widths
-
-    domains = sorted({task.domain for task in TASKS.values() if fits(task)})
+    domains = sorted({t.domain for t in TASKS.values() if _widths_of_task(t) == widths})
     if not domains:
         raise AgenticError(
             f"{path} has observations, actions and physics of widths {tuple(widths.values())}, "
@@ -208,3 +204,8 @@ def domains_of(widths: dict[str, int], path: Path) -> str:
             "observations differ add --recompute-observations."
         )
     return " or ".join(domains)
+
+
+def _widths_of_task(task: Task) -> dict[str, int]:
+    sizes = (task.observation_size, task.action_size, task.physics_size)
+    return dict(zip(DTYPES, sizes, strict=True))
