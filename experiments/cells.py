@@ -1,6 +1,6 @@
 """Cells of an experiment: each trains once, is evaluated, and keeps a run folder of its own.
 
-An experiment lists its cells and calls `run_missing`; cells run side by side, each in a process and
+An experiment lists its cells and calls `main`; cells run side by side, each in a process and
 on a core of its own, because two cells on a core each finish before one on two cores twice. A
 finished cell is kept and not run again; an interrupted one goes on from its last checkpoint.
 """
@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tyro
 
 from agentic.experiment import ExperimentConfig
 
@@ -38,6 +39,48 @@ class Cell:
     memories: tuple[str, ...] = ("kept",)
     target_factors: tuple[float, ...] = (1.0,)
     random_policy: bool = False
+
+
+def main(
+    module: str,
+    cells: dict[str, Cell],
+    episodes: int,
+    seeds: Sequence[int],
+    report: Callable[[Path, list[dict]], None],
+) -> None:
+    """Be the command line of an experiment, the script experiments/NAME/experiment.py.
+
+    Args:
+        module: the script's dotted name.
+        cells: what to run, by name.
+        episodes: in one context of every evaluation.
+        seeds: one context each.
+        report: given where the run folders are and every evaluated episode.
+    """
+    here = Path(*module.split(".")[:-1])
+
+    def command(
+        root: Path = Path("runs") / here.name,
+        jobs: int = os.cpu_count() or 1,
+        cell: str | None = None,
+        core: int = 0,
+    ) -> None:
+        """Run the missing cells, then write results.jsonl, report.md and figures.
+
+        Args:
+            root: where the run folders go.
+            jobs: cells at the same time.
+            cell: run this one cell only.
+            core: the core that a single cell runs on.
+        """
+        if cell is not None:
+            on_core(core)
+            run_cell(cells[cell], root / cell, episodes, seeds)
+            return
+        run_missing(module, list(cells), root, jobs)
+        report(root, collect(root, list(cells), here / "results.jsonl"))
+
+    tyro.cli(command, prog=f"python -m {module}")
 
 
 def run_cell(cell: Cell, folder: Path, episodes: int, seeds: Sequence[int]) -> None:

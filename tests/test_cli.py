@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import fails, run
 
 from agentic import sample_directory
-from agentic.cli import COMMANDS, main, usage
+from agentic.cli import COMMANDS, usage
 from agentic.dataset.exorl import list_episodes, write_episode
 
 TASK = "cartpole_swingup"
@@ -19,25 +20,6 @@ TINY = [
     "--steps", "4", "--width", "16", "--layers", "1", "--action-chunk", "50",
     "--trajectories", "2", "--batch-size", "2", "--log-every", "2",
 ]  # fmt: skip
-
-
-def run(*arguments) -> int:
-    """Run a command in this process and return its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
-def fails(capsys, *arguments, code: int = 1) -> str:
-    """Run a command that must fail with one sentence and no traceback; return the sentence."""
-    assert run(*arguments) == code
-    output = capsys.readouterr()
-    assert "Traceback" not in output.err
-    lines = [line for line in output.err.splitlines() if line.strip()]
-    assert len(lines) == 1 and lines[0].startswith("error: "), output.err
-    return lines[0]
 
 
 @pytest.fixture(scope="session")

@@ -9,31 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from command_line import fails, run
 
 from agentic import sample_directory
-from agentic.cli import main
 from agentic.dataset import load_dataset
 from agentic.dataset.exorl import list_episodes
 
 TASK, OTHER = "cartpole_swingup", "cartpole_balance"
-
-
-def run(*arguments) -> int:
-    """Run a command in this process and return its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
-def fails(capsys, *arguments) -> str:
-    """Run a command that must fail with one sentence on standard error; return the sentence."""
-    capsys.readouterr()
-    assert run(*arguments) == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert len(lines) == 1 and lines[0].startswith("error: "), lines
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

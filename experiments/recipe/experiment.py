@@ -11,24 +11,13 @@ Separate tokens cost some twenty times a joint token of twenty steps; those rows
 on chains of two, and have a joint row of the same steps and chain beside them.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from agentic.dataset import sample_directory
 from agentic.experiment import ExperimentConfig
-from experiments.cells import (
-    Cell,
-    collect,
-    document_of,
-    on_core,
-    run_cell,
-    run_missing,
-    seconds_of,
-    table,
-)
+from experiments.cells import Cell, document_of, main, seconds_of, table
 
 HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
@@ -130,27 +119,5 @@ The default recipe, conditioned on other returns than the data's best:
     print(text)
 
 
-def main(
-    root: Path = Path("runs/recipe"),
-    jobs: int = os.cpu_count() or 1,
-    cell: str | None = None,
-    core: int = 0,
-) -> None:
-    """Run the missing cells, then write results.jsonl and report.md.
-
-    Args:
-        root: where the run folders go.
-        jobs: cells at the same time.
-        cell: run this one cell only.
-        core: the core that a single cell runs on.
-    """
-    if cell is not None:
-        on_core(core)
-        run_cell(cells()[cell], root / cell, EPISODES, EVALUATION_SEEDS)
-        return
-    run_missing("experiments.recipe.experiment", list(cells()), root, jobs)
-    report(root, collect(root, list(cells()), HERE / "results.jsonl"))
-
-
 if __name__ == "__main__":
-    tyro.cli(main)
+    main("experiments.recipe.experiment", cells(), EPISODES, EVALUATION_SEEDS, report)

@@ -12,24 +12,13 @@ recipes were chosen on training seeds from 100 and evaluation seeds from 1000 (e
 Finished cells are kept in runs/sample and not run again.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from agentic.dataset import sample_directory
 from agentic.experiment import METHODS, ExperimentConfig
-from experiments.cells import (
-    Cell,
-    collect,
-    document_of,
-    on_core,
-    run_cell,
-    run_missing,
-    seconds_of,
-    table,
-)
+from experiments.cells import Cell, document_of, main, seconds_of, table
 
 HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
@@ -128,27 +117,5 @@ which episode it is in, `random` replaces it by random trajectories of the data.
     print(text)
 
 
-def main(
-    root: Path = Path("runs/sample"),
-    jobs: int = os.cpu_count() or 1,
-    cell: str | None = None,
-    core: int = 0,
-) -> None:
-    """Run the missing cells, then write results.jsonl, report.md and figures.
-
-    Args:
-        root: where the run folders go.
-        jobs: cells at the same time.
-        cell: run this one cell only.
-        core: the core that a single cell runs on.
-    """
-    if cell is not None:
-        on_core(core)
-        run_cell(cells()[cell], root / cell, EPISODES, EVALUATION_SEEDS)
-        return
-    run_missing("experiments.sample.experiment", list(cells()), root, jobs)
-    report(root, collect(root, list(cells()), HERE / "results.jsonl"))
-
-
 if __name__ == "__main__":
-    tyro.cli(main)
+    main("experiments.sample.experiment", cells(), EPISODES, EVALUATION_SEEDS, report)
