@@ -6,12 +6,19 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the installed version of every package."""
-    return {name: importlib.metadata.version(name) for name in packages}
+    return {name: _version(name) for name in packages}
+
+
+@lru_cache
+def _version(package: str) -> str:
+    # Finding one parses all of a package's metadata, and none changes while a process runs.
+    return importlib.metadata.version(package)
 
 
 def commit() -> str | None:

@@ -13,6 +13,7 @@ from agentic.dataset.exorl import (
     episode_length,
     episode_shapes,
     list_episodes,
+    promised_length,
     read_episode,
 )
 from agentic.dataset.reading import check_workers, in_order
@@ -42,6 +43,10 @@ class Converted(NamedTuple):
 
 class _Damaged(Exception):
     """Some episodes cannot be read: begin again without them."""
+
+
+class _OtherLength(Exception):
+    """A file's name does not tell its length: begin again with what the headers say."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,11 @@ def convert(
     names = tuple(spec.name for spec in specs)
     paths, skipped = list_episodes(directory)[:episodes], {}
     damaged = skipped if skip_damaged else None
+    # The arrays need all lengths at once, and opening every file twice costs a tenth of reading it.
+    length = promised_length
     while True:
         try:
-            lengths = list(_intact(episode_length, paths, workers, damaged))
+            lengths = list(_intact(length, paths, workers, damaged))
             if specs:
                 widths, domain = _widths_of_task(specs[0]), specs[0].domain
             else:
@@ -137,10 +144,14 @@ def convert(
             with written_whole(out) as temporary, new_store(temporary, layout) as store:
                 results = _intact(read, paths, workers, damaged)
                 for done, (episode, rewards) in enumerate(results, start=1):
+                    if len(episode.actions) != lengths[done - 1]:
+                        raise _OtherLength
                     store.add(episode.observations, episode.actions, episode.physics, rewards)
                     if progress is not None:
                         progress(done, len(paths))
                 store.finish(domain, str(directory), dates_of(paths), control)
+        except _OtherLength:
+            length = episode_length
         except _Damaged:
             paths = [path for path in paths if path not in skipped]
             if not paths:

@@ -94,6 +94,11 @@ def _place(path: Path) -> tuple[int, str]:
     return int(match["index"]), match["prefix"]
 
 
+def promised_length(path: str | Path) -> int:
+    """Return the number of steps that a file's name promises, without opening it."""
+    return int(NAME.fullmatch(Path(path).stem)["length"])
+
+
 def episode_length(path: str | Path) -> int:
     """Return the number of steps T in a file, from the header of its actions alone."""
     shape = episode_shapes(path, ["action"])["action"]

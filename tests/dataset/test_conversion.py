@@ -82,6 +82,17 @@ def test_every_damaged_episode_is_named_and_left_out(tmp_path, directory):
     np.testing.assert_array_equal(load_dataset(out, TASK).lengths, [3, 5])
 
 
+def test_a_name_may_tell_another_length_than_the_file_has(tmp_path, directory):
+    folder, right, wrong = directory(6, 3, 9), tmp_path / "right.h5", tmp_path / "wrong.h5"
+    convert(folder, right, [TASK])
+    for index, path in enumerate(list_episodes(folder)):
+        path.rename(path.with_name(f"episode_{index:06d}_{(6, 4, 2)[index]}.npz"))
+    convert(folder, wrong, [TASK])
+    assert wrong.read_bytes() == right.read_bytes()
+    list_episodes(folder)[1].write_bytes(b"")
+    assert convert(folder, wrong, [TASK], skip_damaged=True, overwrite=True).steps == 15
+
+
 def test_episodes_of_two_domains_do_not_mix(tmp_path, rows):
     write_episode(tmp_path / "episode_0_6.npz", **rows(6, seed=0))
     write_episode(tmp_path / "episode_1_6.npz", **rows(6, seed=1, task="walker_run"))
