@@ -1,11 +1,7 @@
 """A run: data + policy + training + seed, in a folder that says everything needed to repeat it."""
 
 import dataclasses
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +16,10 @@ from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
-from agentic.interruption import Interruption
+from agentic.interruption import Interrupted, Interruption
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.parameters import initialize
+from agentic.provenance import provenance
 from agentic.run_folder import MetricsLog, read_config, write_json
 from agentic.simulation.tasks import get_task
 from agentic.training import TrainingConfig, TrainState, fit, initial_state, make_step
@@ -171,10 +168,6 @@ def _project(config: ExperimentConfig, kind: type, **fields):
     return kind(**{name: own[name] for name in shared & own.keys()}, **fields)
 
 
-class Interrupted(KeyboardInterrupt):
-    """Raised after Ctrl-C once the run is saved; carries the step it can resume from."""
-
-
 Progress = Callable[[dict[str, float]], None]
 
 
@@ -306,26 +299,8 @@ def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> d
         "policy": dataclasses.asdict(policy),
         "sampler": dataclasses.asdict(config.sampler(data)),
         "training": dataclasses.asdict(config.training()),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
-        },
-        "python": platform.python_version(),
-        "commit": _commit(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {jax.devices()[0].device_kind}",
+        **provenance(jax.devices()[0].device_kind),
     }
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, or None outside of one."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
-    if not (here.parent / ".git").exists():
-        return None
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _check_same(now: dict, before: dict, folder: Path) -> None:

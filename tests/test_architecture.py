@@ -18,11 +18,11 @@ ROOT = Path(agentic.__file__).parent
 # Bottom first. Modules in one row do not know each other.
 LEVELS = [
     {"errors"},
-    {"trajectory", "attention", "stats", "files", "interruption"},
+    {"trajectory", "attention", "stats", "files", "interruption", "provenance"},
     {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
     {"acting"},
     {"dataset", "rollout"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "collect"},
     {"experiment"},
     {"report"},
     # The package itself: the names that users import.
@@ -38,15 +38,24 @@ DOORS = {
     "gymnasium": {"simulation"},
     "h5py": {"dataset"},
     "orbax": {"checkpoint"},
-    "flax": {"policy"},
-    "optax": {"training"},
+    "flax": {"policy", "collect"},
+    "optax": {"training", "collect"},
     "matplotlib": {"report"},
     "tyro": {"cli"},
     "rich": {"cli"},
-    "jax": {"attention", "policy", "checkpoint", "acting", "training", "experiment", "doctor"},
+    "jax": {
+        "attention",
+        "policy",
+        "checkpoint",
+        "acting",
+        "collect",
+        "training",
+        "experiment",
+        "doctor",
+    },
 }
 HEAVY = ("jax", "mujoco", "dm_control", "h5py", "matplotlib")
-LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset")
+LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset", "agentic.collect")
 
 
 def name_of(path: Path) -> str:

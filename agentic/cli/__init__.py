@@ -13,6 +13,7 @@ COMMANDS = {
     "doctor": ("doctor", "versions, devices, rendering, data: what works, what to do"),
     "data info": ("data", "what a data set holds"),
     "data convert": ("data", "ExoRL episodes (npz) to one memory-mapped store (HDF5)"),
+    "collect": ("collect", "explore a task and write ExoRL-format episodes"),
     "train": ("train", "train a policy on a data set"),
     "evaluate": ("evaluate", "roll a trained policy out in DeepMind Control"),
     "report": ("report", "run folders to one self-contained page and pictures"),
