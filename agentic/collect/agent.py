@@ -60,19 +60,14 @@ class Agent:
 
     def init(self) -> AgentState:
         """Return the state before the first update, drawn from the seed."""
-
-        @jax.jit
-        def draw() -> AgentState:
-            ddpg, explorer = jax.random.split(self._key(0))
-            return AgentState(
-                self.ddpg.init(ddpg),
-                self.explorer.init(explorer),
-                running.empty((self.explorer.observation_size,)),
-                running.empty(),
-                jnp.zeros((), jnp.int32),
-            )
-
-        return draw()
+        generator = np.random.default_rng(self.seed)
+        return AgentState(
+            self.ddpg.init(generator),
+            self.explorer.init(generator),
+            running.empty((self.explorer.observation_size,)),
+            running.empty(),
+            jnp.zeros((), jnp.int32),
+        )
 
     def skills(self, episodes: np.ndarray, steps: int) -> np.ndarray:
         """Return the skill of every step of each episode, [N, T, Z]: a function of its index."""
@@ -82,7 +77,7 @@ class Agent:
         period = self.explorer.skill_period or steps
 
         def draw(episode: jax.Array) -> jax.Array:
-            key = jax.random.fold_in(self._key(1), episode)
+            key = jax.random.fold_in(self._key(0), episode)
             keys = jax.random.split(key, -(-steps // period))
             skills = jax.vmap(self.explorer.sample_skill)(keys)
             return jnp.repeat(skills, period, axis=0)[:steps]
@@ -95,14 +90,14 @@ class Agent:
         """Return noisy actions [N, A] at observations [N, O] under skills [N, Z]; `step` numbers
         the draw of the noise."""
         inputs = _join(_normalise(state.observations, observations), skills)
-        key = jax.random.fold_in(self._key(2), step)
+        key = jax.random.fold_in(self._key(1), step)
         return self.ddpg.act(state.ddpg.actor.parameters, inputs, key)
 
     def _learn(
         self, state: AgentState, windows: Windows
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """Return the state after one update on windows, and its metrics as scalars."""
-        keys = jax.random.split(jax.random.fold_in(self._key(3), state.updates))
+        keys = jax.random.split(jax.random.fold_in(self._key(2), state.updates))
         observations = running.seen(
             state.observations, windows.observations[0], OBSERVATION_HORIZON
         )

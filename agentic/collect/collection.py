@@ -7,12 +7,12 @@ from pathlib import Path
 from agentic import checkpoint
 from agentic.collect.config import CollectConfig
 from agentic.collect.drivers import LearningDriver, RandomDriver, make_driver
-from agentic.collect.folder import episode_path, open_folder, whole_episodes, write_recording
+from agentic.collect.folder import document_of, episode_path, whole_episodes, write_recording
 from agentic.collect.loop import Progress, explore
 from agentic.dataset.exorl import read_episode
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted, Interruption
-from agentic.run_folder import MetricsLog
+from agentic.run_folder import MetricsLog, write_json
 from agentic.simulation import make_simulation
 from agentic.simulation.tasks import get_task
 
@@ -42,7 +42,7 @@ def collect(
         Interrupted: after Ctrl-C, at the end of the round, when everything is saved.
     """
     folder = Path(folder)
-    open_folder(config, folder, resume)
+    document = document_of(config, folder, resume)
     length = get_task(config.task).episode_length
     driver = make_driver(config)
     done = _restore(driver, config, folder) if resume else 0
@@ -50,6 +50,7 @@ def collect(
         raise AgenticError(
             f"{folder} holds {done * length} steps already; give --steps at least that many."
         )
+    write_json(folder / "config.json", document)
     simulation = make_simulation(config.task, config.envs)
     rounds = range(done // config.envs, config.rounds)
     with MetricsLog(folder, done * length) as log, Interruption() as interruption:

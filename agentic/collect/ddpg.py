@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -81,10 +82,9 @@ class DDPG:
         sizes = (self.input_size + self.action_size, self.config.width, max(self.features, 1))
         return Network(lambda rngs: Critic(*sizes, rngs))
 
-    def init(self, key: jax.Array) -> DDPGState:
+    def init(self, generator: np.random.Generator) -> DDPGState:
         """Return the untrained agent."""
-        actor_key, critic_key = jax.random.split(key)
-        actor, critic = self.actor.init(actor_key), self.critic.init(critic_key)
+        actor, critic = self.actor.init(generator), self.critic.init(generator)
         rate = self.config.learning_rate
         target = jax.tree.map(jnp.copy, critic)
         return DDPGState(learner(actor, rate), learner(critic, rate), target)

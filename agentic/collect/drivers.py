@@ -16,11 +16,16 @@ def make_driver(config: CollectConfig) -> Driver:
         return RandomDriver(config)
     from agentic.collect.agent import Agent
 
-    module, name, _ = EXPLORERS[config.explorer]
-    method = getattr(import_module(f"agentic.collect.explorers.{module}"), name)
     task = get_task(config.task)
-    explorer = method(task.observation_size, task.action_size, config.width, config.learning_rate)
+    sizes = (task.observation_size, task.action_size, config.width)
+    explorer = method(config.explorer)(*sizes, config.learning_rate)
     return LearningDriver(config, Agent(explorer, config.agent(), config.seed))
+
+
+def method(name: str) -> type:
+    """Return the class of the method called `name`, one that learns."""
+    module, kind, _ = EXPLORERS[name]
+    return getattr(import_module(f"agentic.collect.explorers.{module}"), kind)
 
 
 class RandomDriver:

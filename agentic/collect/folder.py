@@ -15,7 +15,6 @@ from agentic.collect.loop import Recording
 from agentic.dataset.exorl import write_episode
 from agentic.errors import AgenticError
 from agentic.provenance import provenance
-from agentic.run_folder import write_json
 
 # How far to go and how often to save change nothing of what is collected up to any step.
 FREE = ("steps", "checkpoint_every")
@@ -46,8 +45,8 @@ def whole_episodes(folder: Path, length: int) -> int:
     return count
 
 
-def open_folder(config: CollectConfig, folder: Path, resume: bool) -> None:
-    """Start a new collection's folder, or check that this one can go on with `config`.
+def document_of(config: CollectConfig, folder: Path, resume: bool) -> dict:
+    """Return the config.json of a new collection, or of the one in `folder` as it goes on.
 
     Raises AgenticError: a folder in use, no collection to go on with, or other settings.
     """
@@ -58,8 +57,7 @@ def open_folder(config: CollectConfig, folder: Path, resume: bool) -> None:
                 f"{folder} holds data already; add --resume to go on with it, "
                 "or choose another --out."
             )
-        write_json(path, describe(config))
-        return
+        return describe(config)
     before = _read(path, folder)
     now = describe(config)
     for name, value in now["collection"].items():
@@ -73,7 +71,7 @@ def open_folder(config: CollectConfig, folder: Path, resume: bool) -> None:
     if current != (stages[-1] if stages else {name: before.get(name) for name in current}):
         before["resumed"] = [*stages, current]
     before["collection"] |= {name: now["collection"][name] for name in FREE}
-    write_json(path, before)
+    return before
 
 
 def describe(config: CollectConfig) -> dict:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -16,16 +17,12 @@ Parameters = dict[str, Any]
 
 
 class MLP(nnx.Module):
-    """Linear layers with relu between them; a `trunk` has layer norm and tanh after the first.
-
-    The trunk is URLB's. Biases start uniform within 1/sqrt(fan-in), not at zero as there: behind
-    a layer norm, zero biases would make the network blind to the scale of its input.
-    """
+    """Linear layers with relu between them; a `trunk` has layer norm and tanh after the first."""
 
     def __init__(self, sizes: Sequence[int], rngs: nnx.Rngs, trunk: bool = False):
         self.layers = nnx.List(
             [
-                nnx.Linear(inputs, outputs, bias_init=_uniform(inputs), rngs=rngs)
+                nnx.Linear(inputs, outputs, rngs=rngs)
                 for inputs, outputs in itertools.pairwise(sizes)
             ]
         )
@@ -42,26 +39,16 @@ class MLP(nnx.Module):
         return x
 
 
-def _uniform(fan_in: int) -> Callable:
-    bound = fan_in**-0.5
-
-    def draw(key: jax.Array, shape: Sequence[int], dtype: Any) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return draw
-
-
 class Network:
     """A module apart from its parameters: jit sees plain arrays and walks no object graph."""
 
     def __init__(self, build: Callable[[nnx.Rngs], nnx.Module]):
-        self._build = build
         shapes = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
         self._graph, self._state = nnx.split(shapes, nnx.Param)
 
-    def init(self, key: jax.Array) -> Parameters:
-        """Return fresh parameters drawn from `key`."""
-        return nnx.to_pure_dict(nnx.state(self._build(nnx.Rngs(params=key)), nnx.Param))
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Return fresh parameters; NumPy draws them, since JAX would compile for every shape."""
+        return _draw(nnx.to_pure_dict(self._state), generator)
 
     def bind(self, parameters: Parameters) -> Any:
         """Return the module with these parameters; meant for use inside a traced function."""
@@ -72,6 +59,24 @@ class Network:
     def __call__(self, parameters: Parameters, *inputs: jax.Array) -> Any:
         """Return the module's output."""
         return self.bind(parameters)(*inputs)
+
+
+def _draw(shapes: Parameters, generator: np.random.Generator) -> Parameters:
+    """Return normal weights of deviation fan_in^-1/2 and biases uniform within it.
+
+    Biases do not start at zero as in URLB: behind a layer norm, the network would then be blind to
+    the scale of its input.
+    """
+    if "kernel" in shapes:
+        fan_in, fan_out = shapes["kernel"].shape
+        drawn = {"kernel": generator.normal(0, fan_in**-0.5, (fan_in, fan_out))}
+        if "bias" in shapes:
+            drawn["bias"] = generator.uniform(-(fan_in**-0.5), fan_in**-0.5, fan_out)
+    elif "scale" in shapes:
+        drawn = {"scale": np.ones(shapes["scale"].shape), "bias": np.zeros(shapes["bias"].shape)}
+    else:
+        return {name: _draw(inner, generator) for name, inner in shapes.items()}
+    return {name: jnp.asarray(array, jnp.float32) for name, array in drawn.items()}
 
 
 class Learner(NamedTuple):

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import jax
+import numpy as np
 
 from agentic.collect.entropy import particle_entropy
 from agentic.collect.explorers.explorer import Explorer, Transitions
@@ -34,8 +35,8 @@ class APS(Explorer):
         sizes = (self.observation_size, self.width, self.width, self.skill_size)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, key: jax.Array) -> Learner:
-        return learner(self.network.init(key), self.learning_rate)
+    def init(self, generator: np.random.Generator) -> Learner:
+        return learner(self.network.init(generator), self.learning_rate)
 
     def sample_skill(self, key: jax.Array) -> jax.Array:
         return unit(jax.random.normal(key, (self.skill_size,)))

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions, one_hot_skill
 from agentic.collect.networks import MLP, Learner, Network, Parameters, descend, learner
@@ -29,8 +30,8 @@ class DIAYN(Explorer):
         sizes = (self.observation_size, self.width, self.width, self.skill_size)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, key: jax.Array) -> Learner:
-        return learner(self.network.init(key), self.learning_rate)
+    def init(self, generator: np.random.Generator) -> Learner:
+        return learner(self.network.init(generator), self.learning_rate)
 
     def sample_skill(self, key: jax.Array) -> jax.Array:
         return one_hot_skill(key, self.skill_size)

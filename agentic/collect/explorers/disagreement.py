@@ -5,6 +5,7 @@ from functools import cached_property
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
 from agentic.collect.networks import MLP, Learner, Network, Parameters, descend, learner
@@ -28,8 +29,9 @@ class Disagreement(Explorer):
         sizes = (self.observation_size + self.action_size, self.width, self.observation_size)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, key: jax.Array) -> Learner:
-        ensemble = jax.vmap(self.network.init)(jax.random.split(key, self.models))
+    def init(self, generator: np.random.Generator) -> Learner:
+        models = [self.network.init(generator) for _ in range(self.models)]
+        ensemble = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
         return learner(ensemble, self.learning_rate)
 
     def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Transitions(NamedTuple):
@@ -42,7 +43,7 @@ class Explorer(ABC):
     successor_features: ClassVar[bool] = False
 
     @abstractmethod
-    def init(self, key: jax.Array) -> Any:
+    def init(self, generator: np.random.Generator) -> Any:
         """Return the state before the first update: a pytree of arrays."""
 
     @abstractmethod

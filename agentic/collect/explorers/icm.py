@@ -5,6 +5,7 @@ from functools import cached_property
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
@@ -55,8 +56,8 @@ class ICM(Explorer):
         sizes = (self.observation_size, self.action_size, self.width, self.features)
         return Network(lambda rngs: Curiosity(*sizes, rngs))
 
-    def init(self, key: jax.Array) -> Learner:
-        return learner(self.network.init(key), self.learning_rate)
+    def init(self, generator: np.random.Generator) -> Learner:
+        return learner(self.network.init(generator), self.learning_rate)
 
     def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
         return self.network.bind(state.parameters).errors(transitions)[0]

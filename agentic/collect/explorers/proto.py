@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -28,12 +29,12 @@ def sinkhorn(scores_BxM: jax.Array, iterations: int = 3) -> jax.Array:
 
 
 class Prototypes(nnx.Module):
-    """An embedding of states, a projection that predicts, and M prototypes [M, F]."""
+    """An embedding of states, a projection that predicts, and M prototypes."""
 
     def __init__(self, observation_size, width, features, count, rngs):
         self.embedding = MLP((observation_size, width, features), rngs, trunk=True)
         self.projector = MLP((features, width, features), rngs)
-        self.vectors = nnx.Param(unit(jax.random.normal(rngs.params(), (count, features))))
+        self.prototypes = nnx.Linear(features, count, use_bias=False, rngs=rngs)
 
     def embed(self, observations: jax.Array) -> jax.Array:
         """Return unit embeddings: [B, O] -> [B, F]."""
@@ -41,7 +42,7 @@ class Prototypes(nnx.Module):
 
     def scores(self, embedded: jax.Array) -> jax.Array:
         """Return cosines with every prototype: [B, F] -> [B, M]."""
-        return embedded @ unit(self.vectors[...]).T
+        return embedded @ unit(self.prototypes.kernel[...].T).T
 
 
 class ProtoState(NamedTuple):
@@ -77,8 +78,8 @@ class Proto(Explorer):
         sizes = (self.observation_size, self.width, self.features, self.prototypes)
         return Network(lambda rngs: Prototypes(*sizes, rngs))
 
-    def init(self, key: jax.Array) -> ProtoState:
-        parameters = self.network.init(key)
+    def init(self, generator: np.random.Generator) -> ProtoState:
+        parameters = self.network.init(generator)
         # A far point: an empty place in the queue is nobody's neighbour before the queue is full.
         queue = jnp.zeros((self.queue, self.features)).at[:, 0].set(10.0)
         target = jax.tree.map(jnp.copy, parameters["embedding"])

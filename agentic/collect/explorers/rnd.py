@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
 from agentic.collect.networks import MLP, Learner, Network, Parameters, descend, learner
@@ -36,11 +37,9 @@ class RND(Explorer):
         sizes = (self.observation_size, self.width, self.width, self.features)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, key: jax.Array) -> RNDState:
-        predictor, target = jax.random.split(key)
-        return RNDState(
-            learner(self.network.init(predictor), self.learning_rate), self.network.init(target)
-        )
+    def init(self, generator: np.random.Generator) -> RNDState:
+        predictor = learner(self.network.init(generator), self.learning_rate)
+        return RNDState(predictor, target=self.network.init(generator))
 
     def intrinsic_reward(self, state: RNDState, transitions: Transitions) -> jax.Array:
         return self._error(state.predictor.parameters, state.target, transitions)

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from agentic.collect.explorers.explorer import Explorer, Transitions, one_hot_skill
@@ -70,11 +71,10 @@ class SMM(Explorer):
         hidden = (self.observation_size, self.width, self.width, self.skill_size)
         return Network(lambda rngs: MLP(hidden, rngs))
 
-    def init(self, key: jax.Array) -> SMMState:
-        density, discriminator = jax.random.split(key)
+    def init(self, generator: np.random.Generator) -> SMMState:
         return SMMState(
-            learner(self.density.init(density), self.density_rate),
-            learner(self.discriminator.init(discriminator), self.discriminator_rate),
+            learner(self.density.init(generator), self.density_rate),
+            learner(self.discriminator.init(generator), self.discriminator_rate),
         )
 
     def sample_skill(self, key: jax.Array) -> jax.Array:
@@ -83,7 +83,7 @@ class SMM(Explorer):
     def intrinsic_reward(self, state: SMMState, transitions: Transitions) -> jax.Array:
         noise = jnp.zeros((len(transitions.skills), self.code))
         log_density = self._log_density(state.density.parameters, transitions, noise)
-        log_q = self._log_q(state.discriminator.parameters, transitions)
+        log_q = self.log_q(state.discriminator.parameters, transitions)
         return -log_density + log_q + math.log(self.skill_size)
 
     def update(self, state: SMMState, transitions: Transitions, key: jax.Array):
@@ -96,7 +96,7 @@ class SMM(Explorer):
         discriminator, discriminator_loss = descend(
             state.discriminator,
             self.discriminator_rate,
-            lambda parameters: -self._log_q(parameters, transitions).mean(),
+            lambda parameters: -self.log_q(parameters, transitions).mean(),
         )
         losses = {"density_loss": density_loss, "discriminator_loss": discriminator_loss}
         return SMMState(density, discriminator), losses
@@ -105,6 +105,7 @@ class SMM(Explorer):
         model = self.density.bind(parameters)
         return model.bound(transitions.next_observations, transitions.skills, noise, self.beta)
 
-    def _log_q(self, parameters: Parameters, transitions: Transitions) -> jax.Array:
+    def log_q(self, parameters: Parameters, transitions: Transitions) -> jax.Array:
+        """Return the discriminator's log q(z | s') of the skill that was followed: [B]."""
         logits = self.discriminator(parameters, transitions.next_observations)
         return (jax.nn.log_softmax(logits) * transitions.skills).sum(axis=-1)
