@@ -25,12 +25,12 @@ EXPLORERS: dict[str, tuple[str, str, str]] = {
 class DDPGConfig:
     """The agent's figures, explained at `CollectConfig`.
 
-    Width and learning rate are ours, for CPUs and runs of 10^4 to 10^6 steps (URLB, arXiv
+    Width and learning rate are ours, for CPUs and runs of 10^4 to 10^5 steps (URLB, arXiv
     2110.15191: 1024, and 1e-4 for 2 million steps); the others are URLB's.
     """
 
-    width: int = 256
-    learning_rate: float = 3e-4
+    width: int = 128
+    learning_rate: float = 1e-3
     discount: float = 0.99
     n_step: int = 3
     target_rate: float = 0.01

@@ -10,7 +10,7 @@ TASK = Task(
     name="plane_walk", domain="plane", goal="walk", observation_size=2, action_size=2,
     physics_size=2, episode_length=100, control_timestep=0.1, suite_task="walk", fixed_model=True,
 )  # fmt: skip
-STRIDE = 0.05
+STRIDE = 0.03
 
 
 class Plane(Simulation):

@@ -213,11 +213,11 @@ def test_rnd_visits_more_of_the_plane_than_chance(plane, tmp_path):
     assert STRIDE * 100 > 2  # far enough to cross the plane in one episode
     config = CollectConfig(
         task=plane, explorer="rnd", steps=4000, envs=2, width=32, batch_size=64, seed_steps=400,
-        learning_rate=1e-3,
+        update_every=1,
     )  # fmt: skip
     collect(config, tmp_path / "rnd")
     collect(dataclasses.replace(config, explorer="random"), tmp_path / "random")
-    assert visited(tmp_path / "rnd") > 1.3 * visited(tmp_path / "random")
+    assert visited(tmp_path / "rnd") > 1.5 * visited(tmp_path / "random")
 
 
 @pytest.mark.parametrize("explorer", [name for name in EXPLORERS if name not in ("random", "rnd")])
