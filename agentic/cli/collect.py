@@ -64,15 +64,16 @@ def _announce(config: CollectConfig) -> None:
 def collect_with_progress(config: CollectConfig, out: Path, resume: bool) -> None:
     """Collect behind a progress bar."""
     intrinsic = ""
-    with progress(f"exploring, {config.explorer}", "steps") as advance:
+    with progress(config.explorer, "steps") as advance:
 
         def show(record: dict[str, float]) -> None:
             nonlocal intrinsic
             if "intrinsic_reward" in record:
-                intrinsic = f"intrinsic {record['intrinsic_reward']:.3g}, "
-            note = f"{intrinsic}reward {record['reward']:.3g}"
+                intrinsic = f"int {record['intrinsic_reward']:.2g} "
+            # Short, for 80 columns: the means of the intrinsic and the task's own reward.
+            note = f"{intrinsic}ext {record['reward']:.2g}"
             if record["stopping"]:
-                note = "stopping at the end of the episode"
+                note = "stopping soon"
             advance(int(record["step"]), config.total_steps, note)
 
         advance(0, config.total_steps)
