@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from agentic.dataset.load import load_dataset
 from agentic.dataset.prefetch import Prefetch, Sampler
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
-from agentic.interruption import Interruption
+from agentic.interruption import Interrupted, Interruption
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.parameters import initialize
 from agentic.run_folder import MetricsLog, read_config, write_json
@@ -189,10 +188,6 @@ def _project(config: ExperimentConfig, kind: type, **fields):
     return kind(**{name: own[name] for name in shared & own.keys()}, **fields)
 
 
-class Interrupted(KeyboardInterrupt):
-    """Raised after Ctrl-C once the run is saved; carries the step it can resume from."""
-
-
 Progress = Callable[[dict[str, float]], None]
 
 
@@ -333,12 +328,7 @@ def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> d
         "policy": dataclasses.asdict(policy),
         "sampler": dataclasses.asdict(config.sampler(data)),
         "training": dataclasses.asdict(config.training()),
-        "versions": provenance.versions(
-            ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
-        ),
-        "python": platform.python_version(),
-        "commit": provenance.commit(),
-        "machine": f"{provenance.machine()}, {jax.devices()[0].device_kind}",
+        **provenance.of_run(jax.devices()[0].device_kind),
     }
 
 

@@ -29,3 +29,7 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised after Ctrl-C once the work is saved; says where it can go on from."""

@@ -9,6 +9,19 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+# What a run's result depends on.
+RUN_PACKAGES = ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
+
+
+def of_run(device: str) -> dict[str, object]:
+    """Return versions, python, commit and machine for a config.json; `device` is JAX's name."""
+    return {
+        "versions": versions(RUN_PACKAGES),
+        "python": platform.python_version(),
+        "commit": commit(),
+        "machine": f"{machine()}, {device}",
+    }
+
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the installed version of every package."""

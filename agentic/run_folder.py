@@ -45,13 +45,21 @@ def read_config(folder: str | Path) -> dict:
     """Return a run's config.json, or raise AgenticError if `folder` is not a run folder."""
     path = Path(folder) / "config.json"
     try:
-        return json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise AgenticError(
             f"{folder} is not a run folder: it has no config.json; `agentic train` makes one."
         ) from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise AgenticError(f"{path} is not valid JSON ({error}).") from None
+    if not isinstance(document, dict):
+        raise AgenticError(f"{path} holds {type(document).__name__}; it must be a JSON object.")
+    if "explorer" in document:
+        raise AgenticError(
+            f"{folder} holds collected data and no run; "
+            f"`agentic train {document['task']} --data {folder} --out RUN` makes one."
+        )
+    return document
 
 
 def record_evaluation(folder: str | Path, records: Iterable[dict]) -> None:

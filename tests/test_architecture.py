@@ -22,7 +22,7 @@ LEVELS = [
     {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
     {"acting"},
     {"dataset", "rollout"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "collect"},
     {"experiment"},
     {"report", "bench"},
     # The package itself: the names that users import.
@@ -39,15 +39,24 @@ DOORS = {
     "h5py": {"dataset"},
     "minari": {"dataset"},
     "orbax": {"checkpoint"},
-    "flax": {"policy"},
-    "optax": {"training"},
+    "flax": {"policy", "collect"},
+    "optax": {"training", "collect"},
     "matplotlib": {"report"},
     "tyro": {"cli"},
     "rich": {"cli"},
-    "jax": {"attention", "policy", "checkpoint", "acting", "training", "experiment", "doctor"},
+    "jax": {
+        "attention",
+        "policy",
+        "checkpoint",
+        "acting",
+        "collect",
+        "training",
+        "experiment",
+        "doctor",
+    },
 }
 HEAVY = ("jax", "mujoco", "dm_control", "gymnasium", "h5py", "minari", "matplotlib")
-LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset")
+LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset", "agentic.collect")
 
 
 def name_of(path: Path) -> str:

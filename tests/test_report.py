@@ -305,7 +305,7 @@ def damage(name, content):
     ("apply", "rule"),
     [
         (damage("config.json", None), "not a run folder, because it has no config.json"),
-        (damage("config.json", "{"), "config.json is not JSON"),
+        (damage("config.json", "{"), "config.json is not valid JSON"),
         (damage("config.json", "[]"), "must be a JSON object"),
         (damage("config.json", '{"method": "at"}'), "has task None"),
         (damage("config.json", '{"task": "a", "method": "at", "data": 3}'), "list of numbers"),

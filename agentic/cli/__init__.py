@@ -20,6 +20,7 @@ COMMANDS = {
     "data verify": ("data", "check structure, values and hashes of a data set"),
     "data export": ("exchange", "a store or episodes to ExoRL npz or a Minari data set"),
     "data import": ("exchange", "a Minari data set or ExoRL npz to a store"),
+    "collect": ("collect", "explore a task and write ExoRL-format episodes"),
     "train": ("train", "train a policy on a data set"),
     "evaluate": ("evaluate", "roll a trained policy out in DeepMind Control"),
     "report": ("report", "run folders to one self-contained page and pictures"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentic.errors import AgenticError
+from agentic.run_folder import read_config
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,7 @@ def _run_folders_near(path: Path) -> str:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise AgenticError(f"{path} is not JSON ({error}); a run folder needs it whole.") from error
-    if not isinstance(config, dict):
-        raise AgenticError(f"{path} holds {type(config).__name__}; it must be a JSON object.")
+    config = read_config(path.parent)
     for key in ("task", "method"):
         if not isinstance(config.get(key), str):
             raise AgenticError(f"{path} has {key} {config.get(key)!r}; it must be a name.")

@@ -1,0 +1,29 @@
+"""Collecting: exploration without rewards that writes ExoRL-format buffers with physics.
+
+    collect          explore a task and write a folder of episodes; interruptible, resumable
+    CollectConfig    what to explore and how
+    EXPLORERS        the nine methods that made ExoRL, by name
+
+One DDPG agent (`ddpg`), one replay buffer (`replay`) and one loop (`loop`) serve every method; a
+method is one small module in `explorers/`: an intrinsic reward and how its networks learn. Names
+are imported on first use, so that `import agentic.collect` loads neither JAX nor a simulator.
+"""
+
+import importlib
+
+_HOMES = {
+    "CollectConfig": "agentic.collect.config",
+    "EXPLORERS": "agentic.collect.config",
+    "collect": "agentic.collect.collection",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,112 @@
+"""One collection, from the first step or from where it stopped, to a folder of episodes."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agentic import checkpoint
+from agentic.collect.config import CollectConfig
+from agentic.collect.drivers import LearningDriver, RandomDriver, make_driver
+from agentic.collect.folder import document_of, episode_path, whole_episodes, write_recording
+from agentic.collect.loop import Progress, explore
+from agentic.dataset.exorl import read_episode
+from agentic.errors import AgenticError
+from agentic.interruption import Interrupted, Interruption
+from agentic.run_folder import MetricsLog, write_json
+from agentic.simulation import make_simulation
+from agentic.simulation.tasks import get_task
+
+Show = Callable[[dict[str, float]], None]
+
+
+def collect(
+    config: CollectConfig, folder: str | Path, resume: bool = False, show: Show | None = None
+) -> Path:
+    """Explore a task and write the episodes to `folder`/buffer, in ExoRL's format with physics.
+
+    The same configuration gives the same bytes, on one machine with the same versions. It may be
+    stopped in any way, at any time: resumed, it goes on from its last checkpoint (random actions:
+    from its last whole round), which lies between two rounds of episodes, and leaves the files
+    that an uninterrupted run leaves, byte for byte. Episodes past the checkpoint are made again.
+    Resuming with more `steps` equals having asked for them at first.
+
+    Args:
+        config: what explores what.
+        folder: must hold no data yet, unless `resume`.
+        resume: go on with the collection in `folder`.
+        show: called often, with steps, reward and, after each round, the round's metrics.
+
+    Raises:
+        AgenticError: bad configuration, a folder in use, other settings than before, a damaged or
+            missing episode, a full disk.
+        Interrupted: after Ctrl-C, at the end of the round, when everything is saved.
+    """
+    folder = Path(folder)
+    document = document_of(config, folder, resume)
+    length = get_task(config.task).episode_length
+    driver = make_driver(config)
+    done = _restore(driver, config, folder) if resume else 0
+    if done > config.rounds * config.envs:
+        raise AgenticError(
+            f"{folder} holds {done * length} steps already; give --steps at least that many."
+        )
+    write_json(folder / "config.json", document)
+    simulation = make_simulation(config.task, config.envs)
+    rounds = range(done // config.envs, config.rounds)
+    with MetricsLog(folder, done * length) as log, Interruption() as interruption:
+        start, saved = time.perf_counter(), done
+        for progress in explore(simulation, driver, config.seed, rounds):
+            record = _record(progress, start, done * length)
+            if progress.recording is not None:
+                episodes = progress.steps // length
+                write_recording(folder, progress.recording, episodes - config.envs)
+                last = progress.steps == config.total_steps
+                stopping = interruption.requested and not last
+                if last or stopping or episodes - saved >= config.checkpoint_every:
+                    _save(driver, folder, progress.steps)
+                    saved = episodes
+                log.write(record)
+            if show is not None:
+                show(record | {"stopping": interruption.requested})
+            if progress.recording is not None and stopping:
+                raise Interrupted(
+                    f"stopped after {episodes} of {config.rounds * config.envs} episodes; "
+                    "--resume goes on from there."
+                )
+    return folder
+
+
+def _record(progress: Progress, start: float, before: int) -> dict[str, float]:
+    seconds = time.perf_counter() - start
+    return {
+        "step": progress.steps,
+        "seconds": seconds,
+        "steps_per_second": (progress.steps - before) / max(seconds, 1e-9),
+        **progress.metrics,
+    }
+
+
+def _save(driver: RandomDriver, folder: Path, steps: int) -> None:
+    if isinstance(driver, LearningDriver):
+        checkpoint.save(folder, steps, {"agent": driver.state})
+
+
+def _restore(driver: RandomDriver, config: CollectConfig, folder: Path) -> int:
+    """Bring the driver to where the collection stopped; return the episodes done by then."""
+    length = get_task(config.task).episode_length
+    if not isinstance(driver, LearningDriver):
+        return whole_episodes(folder, length) // config.envs * config.envs
+    if not checkpoint.steps(folder):
+        return 0
+    steps = checkpoint.latest(folder)
+    state, done = checkpoint.load(folder, steps, "agent", driver.state), steps // length
+    needed = range(max(0, done - driver.remembered), done)
+    paths = [episode_path(folder, index, length) for index in needed]
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise AgenticError(
+            f"{folder / 'buffer'} lacks {missing[0]}, which the agent learned from; put it back, "
+            "or collect anew with another --out."
+        )
+    driver.restore(state, [read_episode(path, config.task) for path in paths], done)
+    return done

@@ -1,0 +1,115 @@
+"""Who acts in the loop: chance, or an agent that learns as it goes."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import numpy as np
+
+from agentic.collect.config import EXPLORERS, CollectConfig
+from agentic.collect.loop import Driver, Recording, uniform_actions
+from agentic.simulation.tasks import get_task
+
+
+def make_driver(config: CollectConfig) -> Driver:
+    """Return the driver of the configuration's method, as it is before the first step."""
+    if not config.learns:
+        return RandomDriver(config)
+    from agentic.collect.agent import Agent
+
+    task = get_task(config.task)
+    sizes = (task.observation_size, task.action_size, config.width)
+    explorer = method(config.explorer)(*sizes, config.learning_rate)
+    return LearningDriver(config, Agent(explorer, config.agent(), config.seed))
+
+
+def method(name: str) -> type:
+    """Return the class of the method called `name`, one that learns."""
+    module, kind, _ = EXPLORERS[name]
+    return getattr(import_module(f"agentic.collect.explorers.{module}"), kind)
+
+
+class RandomDriver:
+    """Uniformly random actions: the bytes of an episode depend on (seed, index) alone."""
+
+    def __init__(self, config: CollectConfig):
+        self._config = config
+
+    def begin(self, episodes: np.ndarray) -> None:
+        task = get_task(self._config.task)
+        self._actions = uniform_actions(
+            self._config.seed, episodes, task.episode_length, task.action_size
+        )
+
+    def act(self, observations: np.ndarray, row: int) -> np.ndarray:
+        return self._actions[:, row]
+
+    def learn(self, steps: int) -> None:
+        pass
+
+    def end(self, recording: Recording) -> dict[str, float]:
+        return {}
+
+
+class LearningDriver(RandomDriver):
+    """Random rounds until `seed_steps` are full, then an agent with one update every few steps.
+
+    The replay buffer grows by whole episodes, so that an update depends on finished rounds alone.
+    """
+
+    def __init__(self, config: CollectConfig, agent):
+        super().__init__(config)
+        from agentic.collect.replay import Replay
+
+        task = get_task(config.task)
+        self.agent, self.state = agent, agent.init()
+        self._length = task.episode_length
+        sizes = (self._length, task.observation_size, task.action_size, agent.explorer.skill_size)
+        self._replay = Replay(config.capacity, sizes, config.n_step, config.seed)
+        self._round = config.envs * self._length
+        # Chance acts until the first end of a round at which the seed steps are full.
+        self._warm = -(-config.seed_steps // self._round) * self._round or self._round
+        self._updates = 0
+
+    def begin(self, episodes: np.ndarray) -> None:
+        super().begin(episodes)
+        self._first = int(episodes[0]) * self._length
+        self._skills = self.agent.skills(episodes, self._length)
+        self._metrics: list = []
+
+    def act(self, observations: np.ndarray, row: int) -> np.ndarray:
+        if self._first < self._warm:
+            return super().act(observations, row)
+        step = np.uint32(self._first // self._config.envs + row)
+        return np.asarray(self.agent.act(self.state, observations, self._skills[:, row], step))
+
+    def learn(self, steps: int) -> None:
+        due = max(0, steps - self._warm) // self._config.update_every
+        while self._updates < due:
+            windows = self._replay.sample(self._updates, self._config.batch_size)
+            self.state, metrics = self.agent.learn(self.state, windows)
+            self._metrics.append(metrics)
+            self._updates += 1
+
+    def end(self, recording: Recording) -> dict[str, float]:
+        for row in range(self._config.envs):
+            self._replay.add(
+                recording.observations[row, :-1], recording.actions[row, 1:], self._skills[row]
+            )
+        names = self._metrics[0] if self._metrics else ()
+        return {
+            name: float(np.mean([np.asarray(each[name]) for each in self._metrics]))
+            for name in names
+        }
+
+    def restore(self, state, episodes: Sequence, done: int) -> None:
+        """Go on after `done` episodes from a saved state; `episodes` are the newest of them."""
+        self.state, self._updates = state, int(state.updates)
+        self._replay.skip(done - len(episodes))
+        for index, episode in enumerate(episodes, start=done - len(episodes)):
+            [skills] = self.agent.skills(np.array([index]), self._length)
+            self._replay.add(episode.observations, episode.actions, skills)
+
+    @property
+    def remembered(self) -> int:
+        """How many episodes the replay buffer holds at most."""
+        return self._replay.capacity

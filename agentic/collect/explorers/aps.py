@@ -1,0 +1,58 @@
+"""Active pre-training with successor features: explore, and learn skills, in one feature space."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from agentic.collect.entropy import particle_entropy
+from agentic.collect.explorers.explorer import Explorer, Transitions
+from agentic.collect.networks import MLP, Learner, Network, Parameters, descend, learner, unit
+
+
+@dataclass(frozen=True)
+class APS(Explorer):
+    """Reward is the task's, whose weights are the skill w, plus the particle entropy of states:
+
+        r(s', w) = phi(s')/|phi(s')| . w + log(1 + (1/k) sum_j |phi(s') - phi(s'_j)|)
+        loss     = -mean phi(s')/|phi(s')| . w
+
+    Liu & Abbeel 2021, arXiv 2108.13956, equations 6 to 10: the first term is the von Mises-Fisher
+    log-likelihood of w, the second APT's. The critic predicts successor features psi(s, a, w), and
+    Q = psi.w. Skills of ten dimensions, uniform on the sphere, kept for 5 steps, and k = 12 are
+    URLB's. URLB divides distances by their running mean; here features of unit scale do.
+    """
+
+    skill_size: ClassVar[int] = 10
+    skill_period: ClassVar[int | None] = 5
+    successor_features: ClassVar[bool] = True
+    neighbours: int = 12
+
+    @cached_property
+    def network(self) -> Network:
+        sizes = (self.observation_size, self.width, self.width, self.skill_size)
+        return Network(lambda rngs: MLP(sizes, rngs))
+
+    def init(self, generator: np.random.Generator) -> Learner:
+        return learner(self.network.init(generator), self.learning_rate)
+
+    def sample_skill(self, key: jax.Array) -> jax.Array:
+        return unit(jax.random.normal(key, (self.skill_size,)))
+
+    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+        return sum(self.reward_terms(state, transitions))
+
+    def reward_terms(self, state: Learner, transitions: Transitions) -> tuple[jax.Array, jax.Array]:
+        """Return the task's part and the entropy's part of the reward: [B] each."""
+        phi = self.network(state.parameters, transitions.next_observations)
+        return (unit(phi) * transitions.skills).sum(-1), particle_entropy(phi, self.neighbours)
+
+    def update(self, state: Learner, transitions: Transitions, key: jax.Array):
+        def loss(parameters: Parameters) -> jax.Array:
+            phi = self.network(parameters, transitions.next_observations)
+            return -(unit(phi) * transitions.skills).sum(axis=-1).mean()
+
+        state, value = descend(state, self.learning_rate, loss)
+        return state, {"aps_loss": value}

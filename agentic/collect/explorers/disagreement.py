@@ -1,0 +1,52 @@
+"""Disagreement: where several models of the world, trained alike, do not yet agree."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic.collect.explorers.explorer import Explorer, Transitions
+from agentic.collect.networks import MLP, Learner, Network, Parameters, descend, learner
+
+
+@dataclass(frozen=True)
+class Disagreement(Explorer):
+    """Reward is the variance of an ensemble of forward models, averaged over the observation:
+
+        r(s, a) = mean_O Var_m f_m(s, a)
+
+    Pathak et al. 2019, arXiv 1906.04161, equation 1. Noise that no model can predict earns
+    nothing: all models of a squared error learn the same mean. Five models, as in URLB, that
+    differ in their first weights; URLB minimises the error's norm, the paper its square, as here.
+    """
+
+    models: int = 5
+
+    @cached_property
+    def network(self) -> Network:
+        sizes = (self.observation_size + self.action_size, self.width, self.observation_size)
+        return Network(lambda rngs: MLP(sizes, rngs))
+
+    def init(self, generator: np.random.Generator) -> Learner:
+        models = [self.network.init(generator) for _ in range(self.models)]
+        ensemble = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
+        return learner(ensemble, self.learning_rate)
+
+    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+        return self._predictions(state.parameters, transitions).var(axis=0, ddof=1).mean(axis=-1)
+
+    def update(self, state: Learner, transitions: Transitions, key: jax.Array):
+        def loss(ensemble: Parameters) -> jax.Array:
+            gap = self._predictions(ensemble, transitions) - transitions.next_observations
+            # The sum over models: each has the gradient that it would have alone.
+            return jnp.square(gap).mean(axis=(1, 2)).sum()
+
+        state, value = descend(state, self.learning_rate, loss)
+        return state, {"disagreement_loss": value / self.models}
+
+    def _predictions(self, ensemble: Parameters, transitions: Transitions) -> jax.Array:
+        """Return every model's next observation: [M, B, O]."""
+        inputs = jnp.concatenate([transitions.observations, transitions.actions], axis=-1)
+        return jax.vmap(self.network, in_axes=(0, None))(ensemble, inputs)

@@ -1,0 +1,107 @@
+"""Small networks as pure functions of their parameters, and one step of Adam.
+
+Axes: B batch, I inputs, W width.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+Parameters = dict[str, Any]
+
+
+class MLP(nnx.Module):
+    """Linear layers with relu between them; a `trunk` has layer norm and tanh after the first."""
+
+    def __init__(self, sizes: Sequence[int], rngs: nnx.Rngs, trunk: bool = False):
+        self.layers = nnx.List(
+            [
+                nnx.Linear(inputs, outputs, rngs=rngs)
+                for inputs, outputs in itertools.pairwise(sizes)
+            ]
+        )
+        self.norm = nnx.LayerNorm(sizes[1], rngs=rngs) if trunk else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the outputs [..., sizes[-1]] of inputs [..., sizes[0]]."""
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index == 0 and self.norm is not None:
+                x = jnp.tanh(self.norm(x))
+            elif index < len(self.layers) - 1:
+                x = nnx.relu(x)
+        return x
+
+
+class Network:
+    """A module apart from its parameters: jit sees plain arrays and walks no object graph."""
+
+    def __init__(self, build: Callable[[nnx.Rngs], nnx.Module]):
+        shapes = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+        self._graph, self._state = nnx.split(shapes, nnx.Param)
+
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Return fresh parameters; NumPy draws them, since JAX would compile for every shape."""
+        return _draw(nnx.to_pure_dict(self._state), generator)
+
+    def bind(self, parameters: Parameters) -> Any:
+        """Return the module with these parameters; meant for use inside a traced function."""
+        state = jax.tree.map(lambda leaf: leaf, self._state)
+        nnx.replace_by_pure_dict(state, parameters)
+        return nnx.merge(self._graph, state)
+
+    def __call__(self, parameters: Parameters, *inputs: jax.Array) -> Any:
+        """Return the module's output."""
+        return self.bind(parameters)(*inputs)
+
+
+def _draw(shapes: Parameters, generator: np.random.Generator) -> Parameters:
+    """Return normal weights of deviation fan_in^-1/2 and biases uniform within it.
+
+    Biases do not start at zero as in URLB: behind a layer norm, the network would then be blind to
+    the scale of its input.
+    """
+    if "kernel" in shapes:
+        fan_in, fan_out = shapes["kernel"].shape
+        drawn = {"kernel": generator.normal(0, fan_in**-0.5, (fan_in, fan_out))}
+        if "bias" in shapes:
+            drawn["bias"] = generator.uniform(-(fan_in**-0.5), fan_in**-0.5, fan_out)
+    elif "scale" in shapes:
+        drawn = {"scale": np.ones(shapes["scale"].shape), "bias": np.zeros(shapes["bias"].shape)}
+    else:
+        return {name: _draw(inner, generator) for name, inner in shapes.items()}
+    return {name: jnp.asarray(array, jnp.float32) for name, array in drawn.items()}
+
+
+class Learner(NamedTuple):
+    """Parameters and the state of the Adam that trains them."""
+
+    parameters: Parameters
+    optimizer: Any
+
+
+def learner(parameters: Parameters, rate: float) -> Learner:
+    """Return the learner before its first step."""
+    return Learner(parameters, optax.adam(rate).init(parameters))
+
+
+def descend(
+    state: Learner, rate: float, loss: Callable[[Parameters], jax.Array]
+) -> tuple[Learner, jax.Array]:
+    """Return the learner after one step of Adam (Kingma & Ba 2015) on `loss`, and the loss."""
+    value, gradient = jax.value_and_grad(loss)(state.parameters)
+    # optax counts steps in integers and relies on implicit promotion; our own code does not.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, optimizer = optax.adam(rate).update(gradient, state.optimizer, state.parameters)
+    return Learner(optax.apply_updates(state.parameters, updates), optimizer), value
+
+
+def unit(vectors: jax.Array) -> jax.Array:
+    """Return vectors [..., F] scaled to length one."""
+    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
