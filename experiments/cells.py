@@ -32,6 +32,7 @@ class Cell:
         memories: what the policy keeps between episodes; one evaluation each.
         target_factors: multiples of the data's best return to condition on; one evaluation each.
         random_policy: whether random actions are evaluated as well.
+        contexts: how many of the experiment's evaluation seeds are used, the first ones.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Cell:
     memories: tuple[str, ...] = ("kept",)
     target_factors: tuple[float, ...] = (1.0,)
     random_policy: bool = False
+    contexts: int | None = None
 
 
 def main(
@@ -93,6 +95,7 @@ def run_cell(cell: Cell, folder: Path, episodes: int, seeds: Sequence[int]) -> N
     from agentic.simulation.tasks import get_task
 
     config, start = cell.config, time.perf_counter()
+    seeds = seeds[: cell.contexts]
     data = load_dataset(config.data, config.task)
     run(config, folder, resume=(folder / "config.json").exists(), data=data)
     trained = time.perf_counter()
