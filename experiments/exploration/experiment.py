@@ -2,7 +2,7 @@
 
 Question:  cells of a grid over the simulator's state (8 a dimension, ranges below) that 20 episodes
            visit, for every method of `agentic collect` with its default settings
-Command:   python experiments/exploration/experiment.py --tasks point_mass_easy cartpole_swingup
+Command:   python -m experiments.exploration.experiment
 Hardware:  2 CPU cores, no GPU
 Time:      one to three minutes for each task, method and seed; results.jsonl holds the seconds
 
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from agentic import provenance
 from agentic.collect import EXPLORERS, CollectConfig, collect
 from agentic.dataset.exorl import list_episodes, read_episode
-from agentic.provenance import provenance
 from agentic.run_folder import read_jsonl, write_jsonl
 
 HERE = Path(__file__).resolve().parent
@@ -76,8 +76,8 @@ def measure(config: CollectConfig) -> dict:
         "returns": returns,
         "seconds": round(seconds, 1),
         "steps_per_second": round(config.total_steps / seconds, 1),
-        "machine": provenance("CPU")["machine"],
-        "commit": provenance("CPU")["commit"],
+        "machine": provenance.machine(),
+        "commit": provenance.commit(),
     }
 
 
