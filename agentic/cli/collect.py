@@ -71,10 +71,9 @@ def collect_with_progress(config: CollectConfig, out: Path, resume: bool) -> Non
             if "intrinsic_reward" in record:
                 intrinsic = f"int {record['intrinsic_reward']:.2g} "
             # Short, for 80 columns: the means of the intrinsic and the task's own reward.
-            note = f"{intrinsic}ext {record['reward']:.2g}"
+            note = f"{intrinsic}ext {record['reward']:.2g}" if "reward" in record else ""
             if record["stopping"]:
                 note = "stopping soon"
             advance(int(record["step"]), config.total_steps, note)
 
-        advance(0, config.total_steps)
         run(config, out, resume, show)

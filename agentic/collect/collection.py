@@ -9,7 +9,7 @@ from agentic.collect.config import CollectConfig
 from agentic.collect.drivers import LearningDriver, RandomDriver, make_driver
 from agentic.collect.folder import document_of, episode_path, whole_episodes, write_recording
 from agentic.collect.loop import Progress, explore
-from agentic.dataset.exorl import read_episode
+from agentic.dataset.exorl import Episode, read_episode
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted, Interruption
 from agentic.run_folder import MetricsLog, write_json
@@ -34,7 +34,8 @@ def collect(
         config: what explores what.
         folder: must hold no data yet, unless `resume`.
         resume: go on with the collection in `folder`.
-        show: called often, with steps, reward and, after each round, the round's metrics.
+        show: called at the start and often, with step and stopping, then reward and, after each
+            round, the round's metrics.
 
     Raises:
         AgenticError: bad configuration, a folder in use, other settings than before, a damaged or
@@ -55,6 +56,8 @@ def collect(
     rounds = range(done // config.envs, config.rounds)
     with MetricsLog(folder, done * length) as log, Interruption() as interruption:
         start, saved = time.perf_counter(), done
+        if show is not None:
+            show({"step": done * length, "stopping": False})
         for progress in explore(simulation, driver, config.seed, rounds):
             record = _record(progress, start, done * length)
             if progress.recording is not None:
@@ -99,14 +102,16 @@ def _restore(driver: RandomDriver, config: CollectConfig, folder: Path) -> int:
     if not checkpoint.steps(folder):
         return 0
     steps = checkpoint.latest(folder)
-    state, done = checkpoint.load(folder, steps, "agent", driver.state), steps // length
-    needed = range(max(0, done - driver.remembered), done)
-    paths = [episode_path(folder, index, length) for index in needed]
-    missing = [path.name for path in paths if not path.exists()]
-    if missing:
-        raise AgenticError(
-            f"{folder / 'buffer'} lacks {missing[0]}, which the agent learned from; put it back, "
-            "or collect anew with another --out."
-        )
-    driver.restore(state, [read_episode(path, config.task) for path in paths], done)
+    done = steps // length
+
+    def read(index: int) -> Episode:
+        path = episode_path(folder, index, length)
+        if not path.exists():
+            raise AgenticError(
+                f"{path.parent} lacks {path.name}, which the agent learned from; put it back, "
+                "or collect anew with another --out."
+            )
+        return read_episode(path, config.task)
+
+    driver.restore(checkpoint.load(folder, steps, "agent", driver.state), done, read)
     return done

@@ -1,13 +1,18 @@
 """Who acts in the loop: chance, or an agent that learns as it goes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agentic.collect.config import EXPLORERS, CollectConfig
 from agentic.collect.loop import Driver, Recording, uniform_actions
+from agentic.dataset.exorl import Episode
 from agentic.simulation.tasks import get_task
+
+if TYPE_CHECKING:  # random actions wait for no networks
+    from agentic.collect.agent import Agent, AgentState
 
 
 def make_driver(config: CollectConfig) -> Driver:
@@ -56,7 +61,7 @@ class LearningDriver(RandomDriver):
     The replay buffer grows by whole episodes, so that an update depends on finished rounds alone.
     """
 
-    def __init__(self, config: CollectConfig, agent):
+    def __init__(self, config: CollectConfig, agent: "Agent"):
         super().__init__(config)
         from agentic.collect.replay import Replay
 
@@ -101,15 +106,11 @@ class LearningDriver(RandomDriver):
             for name in names
         }
 
-    def restore(self, state, episodes: Sequence, done: int) -> None:
-        """Go on after `done` episodes from a saved state; `episodes` are the newest of them."""
+    def restore(self, state: "AgentState", done: int, read: Callable[[int], Episode]) -> None:
+        """Go on from a saved state after `done` episodes, of which `read` returns any by index."""
         self.state, self._updates = state, int(state.updates)
-        self._replay.skip(done - len(episodes))
-        for index, episode in enumerate(episodes, start=done - len(episodes)):
-            [skills] = self.agent.skills(np.array([index]), self._length)
+        first = max(0, done - self._replay.capacity)
+        self._replay.skip(first)
+        for index in range(first, done):
+            episode, [skills] = read(index), self.agent.skills(np.array([index]), self._length)
             self._replay.add(episode.observations, episode.actions, skills)
-
-    @property
-    def remembered(self) -> int:
-        """How many episodes the replay buffer holds at most."""
-        return self._replay.capacity

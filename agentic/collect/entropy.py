@@ -25,7 +25,7 @@ def particle_entropy(points_BxF: jax.Array, k: int) -> jax.Array:
 
         r(z_i) = log(1 + (1/k) sum_j |z_i - z_j|),   j over the k nearest neighbours of i
 
-    Liu & Abbeel 2021, arXiv 2103.04551, equation 5, whose constant c is 1.
+    Liu & Abbeel 2021 (APT), arXiv 2103.04551, with their constant c = 1 inside the logarithm.
     """
     k = min(k, len(points_BxF) - 1)
     return jnp.log1p(nearest(points_BxF, points_BxF, k, same=True).mean(axis=-1))
