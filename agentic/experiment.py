@@ -56,6 +56,8 @@ class ExperimentConfig:
         method: "at" Agentic Transformer, "dt" Decision Transformer, "bc" behaviour cloning, "bc10"
             behaviour cloning of the best 10 %.
         control: what labels made on the way read as control: "action" or "zero".
+        recompute_observations: take observations from physics, where those that are stored have
+            another width than the installed simulator's.
         layout: tokens a step, "5" (return-to-go, observation, action, reward, completion), "4"
             (no completion) or "1" (all in one token); methods without returns or rewards have
             fewer at "5" and "4".
@@ -85,6 +87,7 @@ class ExperimentConfig:
     data: str
     method: Method = "at"
     control: Literal["action", "zero"] = "action"
+    recompute_observations: bool = False
     layout: Layout = "1"
     action_chunk: int = PolicyConfig.action_chunk
     trajectories: int = PolicyConfig.trajectories
@@ -191,6 +194,12 @@ def _project(config: ExperimentConfig, kind: type, **fields):
 Progress = Callable[[dict[str, float]], None]
 
 
+def load_data(config: ExperimentConfig, progress: Callable[[int, int], None] | None = None):
+    """Return the data set that a configuration names, as `load_dataset` reads it."""
+    recompute = config.recompute_observations
+    return load_dataset(config.data, config.task, config.control, progress, recompute)
+
+
 def run(
     config: ExperimentConfig,
     folder: str | Path,
@@ -213,7 +222,7 @@ def run(
         Interrupted: after Ctrl-C, when the state is saved.
     """
     folder = Path(folder)
-    data = data if data is not None else load_dataset(config.data, config.task, config.control)
+    data = data if data is not None else load_data(config)
     policy, training = config.policy(data), config.training()
     sampler = ChainSampler(data, config.sampler(data))
     document = describe(config, policy, data)

@@ -16,6 +16,9 @@ import numpy as np
 
 from agentic.errors import AgenticError
 
+# Actions lie in [-1, 1], up to the rounding of whoever wrote them.
+LARGEST_ACTION = 1.0 + 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
@@ -63,7 +66,7 @@ class Trajectory:
                     f"{name} has a value in {field} at row {row} that is not finite; all must be."
                 )
         largest = float(np.abs(self.actions).max(initial=0.0))
-        if largest > 1.0 + 1e-6:
+        if largest > LARGEST_ACTION:
             raise AgenticError(f"{name} has an action of size {largest:g}; actions lie in [-1, 1].")
         return self
 

@@ -74,7 +74,10 @@ def evaluate_run(
     dataset = None
     if "random" in memories:
         dataset = load_dataset(
-            data or document["data"]["source"], task, document["data"]["control"]
+            data or document["data"]["source"],
+            task,
+            document["data"]["control"],
+            recompute_observations=document["experiment"].get("recompute_observations", False),
         )
     results: list[tuple[str, Evaluation]] = []
     for memory in memories:

@@ -7,8 +7,8 @@ from pathlib import Path
 import tyro
 
 from agentic.cli.terminal import progress, say
-from agentic.dataset import Dataset, load_dataset
-from agentic.experiment import ExperimentConfig, run
+from agentic.dataset import Dataset
+from agentic.experiment import ExperimentConfig, load_data, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +19,12 @@ class TrainCommand(ExperimentConfig):
         out: run folder; new, unless --resume.
         resume: go on from the newest checkpoint, bit-equal to a run never interrupted.
         relabel: if the store is not labelled for the task and --control, label it first.
-        recompute_observations: take observations from physics, where those that are stored have
-            another width than the installed simulator's.
     """
 
     task: tyro.conf.Positional[str]
     out: Path
     resume: bool = False
     relabel: bool = False
-    recompute_observations: bool = False
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -37,7 +34,7 @@ def train(arguments: Sequence[str]) -> None:
     config = ExperimentConfig(**own)
     if command.relabel:
         label_if_needed(config)
-    data = load(config, command.recompute_observations)
+    data = load(config)
     train_with_progress(config, command.out, command.resume, data)
     say(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
 
@@ -54,12 +51,10 @@ def label_if_needed(config: ExperimentConfig) -> None:
         label_store(store, [config.task], config.control)
 
 
-def load(config: ExperimentConfig, recompute_observations: bool = False) -> Dataset:
+def load(config: ExperimentConfig) -> Dataset:
     """Load the configuration's data set behind a progress bar."""
     with progress("loading", "episodes") as advance:
-        data = load_dataset(
-            config.data, config.task, config.control, advance, recompute_observations
-        )
+        data = load_data(config, advance)
         advance(len(data), len(data))
     returns = data.returns
     say(
@@ -69,7 +64,7 @@ def load(config: ExperimentConfig, recompute_observations: bool = False) -> Data
     if not str(config.data).endswith(".h5"):
         say(
             f"hint: `agentic data convert {config.data} OUT.h5 --task {config.task}` makes "
-            "loading instant",
+            "loading fast",
             style="dim",
         )
     return data

@@ -19,6 +19,9 @@ from agentic.collect.running import Running
 
 # Normalised observations are cut at this many deviations: RND's figure (arXiv 1810.12894).
 CLIP = 5.0
+# What deviations are kept above: an observation that never changes is no signal, while intrinsic
+# rewards may shrink far without losing their order.
+LEAST_OBSERVATION, LEAST_REWARD = 1e-3, 1e-8
 # Samples after which observation statistics start to forget; rewards, which fall as states grow
 # familiar, forget within some hundred updates. Both ours.
 OBSERVATION_HORIZON = 1e6
@@ -117,7 +120,7 @@ class Agent:
         batch = Batch(
             _join(seen[0], skills),
             windows.actions[0],
-            fades @ ((raw - rewards.mean) / rewards.std),
+            fades @ ((raw - rewards.mean) / rewards.std(LEAST_REWARD)),
             _join(seen[-1], skills),
             skills,
         )
@@ -130,7 +133,9 @@ class Agent:
 
 
 def _normalise(statistics: Running, observations: jax.Array) -> jax.Array:
-    return jnp.clip((observations - statistics.mean) / statistics.std, -CLIP, CLIP)
+    return jnp.clip(
+        (observations - statistics.mean) / statistics.std(LEAST_OBSERVATION), -CLIP, CLIP
+    )
 
 
 def _join(observations: jax.Array, skills: jax.Array) -> jax.Array:

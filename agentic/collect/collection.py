@@ -63,12 +63,13 @@ def collect(
             if progress.recording is not None:
                 episodes = progress.steps // length
                 write_recording(folder, progress.recording, episodes - config.envs)
+                # Before the checkpoint: what is logged past one is dropped, what is not is lost.
+                log.write(record)
                 last = progress.steps == config.total_steps
                 stopping = interruption.requested and not last
                 if last or stopping or episodes - saved >= config.checkpoint_every:
                     _save(driver, folder, progress.steps)
                     saved = episodes
-                log.write(record)
             if show is not None:
                 show(record | {"stopping": interruption.requested})
             if progress.recording is not None and stopping:

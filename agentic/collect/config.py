@@ -66,7 +66,8 @@ class CollectConfig:
         capacity: steps that the replay buffer holds.
         checkpoint_every: episodes between checkpoints of what is learned.
         width: hidden units of every network; ours, for CPUs: URLB has 1024.
-        learning_rate: of the agent and the method; ours, for short runs: URLB has 1e-4.
+        learning_rate: of the agent and the method (smm's own models keep theirs); ours, for short
+            runs: URLB has 1e-4.
         discount: per step.
         n_step: steps of reward before the critic's own estimate.
         target_rate: share of the critic that its slow copy takes over at each update.

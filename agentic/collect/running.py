@@ -13,10 +13,9 @@ class Running(NamedTuple):
     variance: jax.Array
     count: jax.Array
 
-    @property
-    def std(self) -> jax.Array:
-        """The standard deviation [...], kept away from zero: a constant is divided by 0.001."""
-        return jnp.maximum(jnp.sqrt(self.variance), 1e-3)
+    def std(self, least: float) -> jax.Array:
+        """The standard deviation [...], but at least `least`: a constant is divided by that."""
+        return jnp.maximum(jnp.sqrt(self.variance), least)
 
 
 def empty(shape: tuple[int, ...] = ()) -> Running:

@@ -1,6 +1,7 @@
 """A directory of ExoRL episodes to one store, as fast as they can be decompressed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from agentic.dataset.exorl import (
     promised_length,
     read_episode,
 )
+from agentic.dataset.lock import locked
 from agentic.dataset.reading import check_workers, in_order
 from agentic.dataset.relabel import (
     Control,
@@ -65,7 +67,7 @@ class _Reader:
         found = {key: a.shape[1] for key, a in zip(self.widths, episode, strict=True)}
         if task is None and found != self.widths:
             raise AgenticError(
-                f"{path} has arrays of widths {found}, the first episode of {self.widths}; "
+                f"{path} has arrays of widths {found}, others have {self.widths}; "
                 "the episodes of one store come from one domain."
             )
         if self.recompute_observations:
@@ -111,6 +113,7 @@ def convert(
     workers = cores() if workers is None else workers
     check_workers(workers)
     check_new(out, overwrite)
+    busy = f"another process is writing {out}; wait for it, or choose another name."
     if episodes is not None and episodes < 1:
         raise AgenticError(f"episodes is {episodes}; it must be at least 1.")
     for needs, option in ((not physics, "--no-physics"), (recompute_observations, "--recompute")):
@@ -130,8 +133,9 @@ def convert(
             if specs:
                 widths, domain = _widths_of_task(specs[0]), specs[0].domain
             else:
-                [shapes] = _intact(episode_shapes, paths[:1], workers, damaged)
-                widths = {key: shape[-1] if shape else 0 for key, shape in shapes.items()}
+                # Where damage is left out, a stranger that comes first must not decide.
+                heads = paths if skip_damaged else paths[:1]
+                widths = _usual(_intact(episode_shapes, heads, workers, damaged))
                 domain = domains_of(widths, paths[0])
             read = _Reader(names, control, recompute_observations, workers, widths)
             layout = Layout(
@@ -141,7 +145,11 @@ def convert(
                 widths["physics"] if physics else 0,
                 names,
             )
-            with written_whole(out) as temporary, new_store(temporary, layout) as store:
+            with (
+                locked(out.with_name(f".{out.name}.lock"), busy),
+                written_whole(out) as temporary,
+                new_store(temporary, layout) as store,
+            ):
                 results = _intact(read, paths, workers, damaged)
                 for done, (episode, rewards) in enumerate(results, start=1):
                     if len(episode.actions) != lengths[done - 1]:
@@ -202,6 +210,12 @@ def dates_of(paths: Sequence[Path]) -> dict[str, str]:
     """Return the days of the oldest and of the newest of these files."""
     times = [path.stat().st_mtime for path in paths]
     return {"oldest_episode": day(min(times)), "newest_episode": day(max(times))}
+
+
+def _usual(shapes: Iterable[dict[str, tuple[int, ...]]]) -> dict[str, int]:
+    """Return the widths that most episodes have."""
+    widths = ({key: shape[-1] if shape else 0 for key, shape in s.items()} for s in shapes)
+    return dict(Counter(tuple(each.items()) for each in widths).most_common(1)[0][0])
 
 
 def domains_of(widths: dict[str, int], path: Path) -> str:

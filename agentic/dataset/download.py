@@ -87,7 +87,11 @@ def download(
     landing = Landing(config.root, data_set)
     if config.root.exists() and not config.root.is_dir():
         raise AgenticError(f"--root {config.root} is a file; give a folder.")
-    with locked(landing.lock):
+    busy = (
+        f"another process is at work here (it holds {landing.lock}); "
+        "wait for it, or give another --root."
+    )
+    with locked(landing.lock, busy):
         manifest = landing.manifest()
         if manifest is not None:
             landing.check(manifest)

@@ -1,11 +1,9 @@
 """Adding or replacing the rewards of tasks in a store that holds physics."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +11,7 @@ import h5py
 import numpy as np
 
 from agentic.dataset.exorl import check_widths
+from agentic.dataset.lock import locked
 from agentic.dataset.reading import check_workers
 from agentic.dataset.relabel import Control, check_control, check_tasks, rewards_of_states
 from agentic.dataset.store import Store, open_arrays
@@ -66,7 +65,11 @@ def relabel_store(
     names = [spec.name for spec in specs]
     if not names:
         raise AgenticError("no task was given; name at least one --task to label the store for.")
-    with _alone(path):
+    if not path.exists():
+        raise AgenticError(f"{path} does not exist; agentic data convert writes a store.")
+    # Held on a file beside the store, since whoever reads HDF5 locks the store itself.
+    busy = f"another process is labelling {path}; wait for it, then run this again."
+    with locked(path.with_name(f".{path.name}.lock"), busy):
         store = open_arrays(path)
         _check_can_label(store, names)
         states = int(store.lengths.sum())
@@ -158,28 +161,3 @@ def _copy(source: Path, target: Path) -> None:
             read.seek(done)
             write.seek(done)
             shutil.copyfileobj(read, write, 2**24)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from labelling the same store; the lock ends with the process.
-
-    It is held on a file beside the store, since whoever reads HDF5 locks the store itself.
-    """
-    if not path.exists():
-        raise AgenticError(f"{path} does not exist; agentic data convert writes a store.")
-    place = path.with_name(f".{path.name}.lock")
-    with place.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AgenticError(
-                f"another process is labelling {path}; wait for it, then run this again."
-            ) from None
-        except OSError:
-            # A file system without locks: then nothing keeps two of them apart.
-            pass
-        try:
-            yield
-        finally:
-            place.unlink(missing_ok=True)

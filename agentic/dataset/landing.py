@@ -133,16 +133,7 @@ class Landing:
 
     def manifest(self) -> Manifest | None:
         """Return the manifest of a finished data set, or None if there is none."""
-        try:
-            fields = json.loads(self.manifest_file.read_text())
-            members = tuple(Member(**member) for member in fields["members"])
-            return replace(Manifest(**fields), members=members)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise AgenticError(
-                f"{self.manifest_file} is damaged; move {self.folder} away and download again."
-            ) from None
+        return read_manifest(self.manifest_file)
 
     def check(self, manifest: Manifest) -> None:
         """Raise AgenticError unless every episode of the manifest is here with its size.
@@ -177,6 +168,20 @@ class Landing:
             source = self.source()
             return Status("partial", None, self.received(), source.size if source else None)
         return Status("absent")
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Return the manifest in a file, or None if there is none."""
+    try:
+        fields = json.loads(path.read_text())
+        members = tuple(Member(**member) for member in fields["members"])
+        return replace(Manifest(**fields), members=members)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise AgenticError(
+            f"{path} is damaged; move {path.parent} away and download again."
+        ) from None
 
 
 def is_episode(name: str) -> bool:

@@ -11,8 +11,8 @@ from agentic.errors import AgenticError
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, or raise AgenticError at once if another process holds it.
+def locked(path: Path, otherwise: str) -> Iterator[None]:
+    """Hold the lock file `path`, or raise AgenticError(otherwise) if another process holds it.
 
     The system gives the lock back when its process ends, however it ends. Where the file system
     has no locks, nothing is held.
@@ -21,10 +21,7 @@ def locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if not _taken(descriptor, path):
-            raise AgenticError(
-                f"another process is at work here (it holds {path}); "
-                "wait for it, or give another --root."
-            )
+            raise AgenticError(otherwise)
         try:
             yield
         finally:

@@ -1,6 +1,7 @@
 """Whether a directory of episodes or a store is whole: structure, finite values, hashes."""
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,12 @@ import numpy as np
 
 from agentic.dataset.dataset import Digest
 from agentic.dataset.exorl import Episode, list_episodes, read_episode
+from agentic.dataset.landing import MANIFEST, is_episode, read_manifest
 from agentic.dataset.reading import check_workers, in_order
 from agentic.errors import AgenticError
 from agentic.hindsight import total_rewards
 from agentic.provenance import cores
+from agentic.trajectory import LARGEST_ACTION
 
 Progress = Callable[[int, int], None]
 
@@ -31,8 +34,9 @@ def verify(
     """Read everything under `path` and return what is wrong with it.
 
     Args:
-        path: a directory of ExoRL episodes, every file of which is read and checked; or an .h5
-            store, whose structure, values, padding, returns and hashes are checked.
+        path: a directory of ExoRL episodes, every file of which is read and checked, against the
+            manifest too where it was downloaded; or an .h5 store, whose structure, values, padding,
+            returns and hashes are checked.
         progress: called with (episodes done, episodes in all) after each episode.
         workers: threads that read episodes; None takes every processor.
 
@@ -44,8 +48,22 @@ def verify(
     if path.suffix == ".h5":
         return _verify_store(path, progress)
     paths = list_episodes(path)
-    problems = tuple(_episode_problems(paths, progress, workers))
+    problems = (*_manifest_problems(path), *_episode_problems(paths, progress, workers))
     return Verified("episodes", len(paths), problems)
+
+
+def _manifest_problems(path: Path) -> Iterator[str]:
+    """Compare a downloaded data set's episodes with its manifest: names, sizes and CRCs."""
+    manifest = read_manifest(path / MANIFEST)
+    for member in manifest.members if manifest is not None else ():
+        if not is_episode(member.name):
+            continue
+        file = path / member.name
+        content = file.read_bytes() if file.is_file() else None
+        if content is None:
+            yield f"{file} is missing; the manifest lists it."
+        elif (len(content), zlib.crc32(content)) != (member.size, member.crc32):
+            yield f"{file} is not the file that was downloaded; its size or CRC differ."
 
 
 def _episode_problems(paths: list[Path], progress: Progress | None, workers: int) -> Iterator[str]:
@@ -106,7 +124,7 @@ def _store_problems(store, progress: Progress | None) -> Iterator[str]:
                 yield f"{name} has {key} that are not finite."
             if values[rows:].any():
                 yield f"{name} has {key} other than zero behind its last step."
-        if np.abs(store.actions[row, :length]).max() > 1:
+        if np.abs(store.actions[row, :length]).max() > LARGEST_ACTION:
             yield f"{name} has actions outside [-1, 1]."
         mask = np.arange(steps) < length
         for task, labels in store.labels.items():

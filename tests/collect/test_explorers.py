@@ -253,7 +253,7 @@ def test_aps_reward_is_the_skills_task_plus_entropy():
     unit, skills = phi / np.linalg.norm(phi, axis=1, keepdims=True), np.asarray(batches[0].skills)
     task, entropy = explorer.reward_terms(after, batches[0])
     np.testing.assert_allclose(task, [w @ f for w, f in zip(skills, unit, strict=True)], rtol=1e-3)
-    np.testing.assert_allclose(entropy, particle_entropy(jnp.asarray(phi), 4), rtol=1e-3)
+    np.testing.assert_allclose(entropy, particle_entropy(jnp.asarray(unit), 4), rtol=1e-3)
     total = reward(explorer, after, batches[0])
     np.testing.assert_allclose(total, np.asarray(task) + np.asarray(entropy), rtol=1e-3)
     # Learning turns features towards the skills that led there.

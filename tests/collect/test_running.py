@@ -22,8 +22,14 @@ def test_beyond_the_horizon_the_past_is_forgotten():
         state = seen(state, jnp.linspace(-1.0, 1.0, 10), horizon=20)
     assert state.count == 20
     np.testing.assert_allclose(state.mean, 0, atol=1e-4)
-    np.testing.assert_allclose(state.std, np.linspace(-1, 1, 10).std(), rtol=1e-3)
+    np.testing.assert_allclose(state.std(1e-3), np.linspace(-1, 1, 10).std(), rtol=1e-3)
 
 
 def test_a_constant_is_not_divided_by_zero():
-    assert seen(empty(), jnp.ones(5), 10).std == np.float32(1e-3)
+    assert seen(empty(), jnp.ones(5), 10).std(1e-3) == np.float32(1e-3)
+
+
+def test_small_numbers_are_still_standardised():
+    batch = jnp.asarray(np.random.default_rng(0).normal(0, 1e-6, 1000), jnp.float32)
+    state = seen(empty(), batch, horizon=1e6)
+    np.testing.assert_allclose(np.std(batch / state.std(1e-8)), 1, rtol=1e-2)

@@ -100,12 +100,16 @@ def test_episodes_of_two_domains_do_not_mix(tmp_path, rows):
         convert(tmp_path, tmp_path / "store.h5")
 
 
-def test_an_odd_first_episode_is_left_out_alone(tmp_path, rows):
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [([TASK], "width 24, but cartpole_swingup has width 5"), ([], "others have")],
+)
+def test_an_odd_first_episode_is_left_out_alone(tmp_path, rows, tasks, words):
     write_episode(tmp_path / "episode_0_6.npz", **rows(6, seed=0, task="walker_run"))
     for index in (1, 2):
         write_episode(tmp_path / f"episode_{index}_6.npz", **rows(6, seed=index))
-    done = convert(tmp_path, tmp_path / "store.h5", [TASK], skip_damaged=True)
-    assert done.episodes == 2 and "width 24, but cartpole_swingup has width 5" in done.skipped[0]
+    done = convert(tmp_path, tmp_path / "store.h5", tasks, skip_damaged=True)
+    assert done.episodes == 2 and words in done.skipped[0]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from file_server import Answer, serving
 import agentic.dataset.landing
 from agentic import AgenticError
 from agentic.cli import main
-from agentic.dataset import describe
+from agentic.dataset import describe, verify
 from agentic.dataset.catalogue import find_data_set
 from agentic.dataset.download import DownloadConfig, download
 from agentic.dataset.landing import Landing
@@ -260,8 +260,20 @@ def test_what_is_there_already_is_never_touched(config, landing, server):
     assert landing.archive.read_bytes() == b"my zip"
 
 
+def test_verify_knows_the_files_that_were_downloaded(config, landing):
+    fetch(config)
+    assert verify(landing.folder).problems == ()
+    first, second = sorted((landing.folder / "buffer").glob("*.npz"))[:2]
+    shutil.copy(first, second)  # a good episode, but another one
+    [problem] = verify(landing.folder).problems
+    assert f"{second} is not the file that was downloaded" in problem
+    second.unlink()
+    [problem] = verify(landing.folder).problems
+    assert f"{second} is missing" in problem
+
+
 def test_only_one_process_downloads_a_data_set(config, landing):
-    with locked(landing.lock):
+    with locked(landing.lock, ""):
         with pytest.raises(AgenticError, match="another process is at work"):
             fetch(config)
         list(download(find_data_set("cartpole", "aps"), config))

@@ -16,14 +16,14 @@ from agentic.collect.networks import MLP, Learner, Network, Parameters, descend,
 class APS(Explorer):
     """Reward is the task's, whose weights are the skill w, plus the particle entropy of states:
 
-        r(s', w) = phi(s')/|phi(s')| . w + log(1 + (1/k) sum_j |phi(s') - phi(s'_j)|)
-        loss     = -mean phi(s')/|phi(s')| . w
+        r(s', w) = f . w + log(1 + (1/k) sum_j |f - f_j|),   f = phi(s')/|phi(s')|
+        loss     = -mean f . w
 
     Liu & Abbeel 2021, arXiv 2108.13956 (exploitation plus exploration): the first term is the von
-    Mises-Fisher log-likelihood of w, the second APT's. The critic predicts successor features
-    psi(s, a, w), and Q = psi.w. Skills of ten dimensions, uniform on the sphere, kept for 5 steps,
-    and k = 12 are URLB's. URLB divides distances by their running mean; here features of unit scale
-    do.
+    Mises-Fisher log-likelihood of w, the second APT's. The critic's last layer is psi(s, a, w) and
+    Q = psi . w, fitted to the return of the whole reward as one number. Skills of ten dimensions,
+    uniform on the sphere, kept for 5 steps, and k = 12 are URLB's. URLB measures distances between
+    phi and divides them by their running mean; here features of unit length keep both terms alike.
     """
 
     skill_size: ClassVar[int] = 10
@@ -47,8 +47,9 @@ class APS(Explorer):
 
     def reward_terms(self, state: Learner, transitions: Transitions) -> tuple[jax.Array, jax.Array]:
         """Return the task's part and the entropy's part of the reward: [B] each."""
-        phi = self.network(state.parameters, transitions.next_observations)
-        return (unit(phi) * transitions.skills).sum(-1), particle_entropy(phi, self.neighbours)
+        features = unit(self.network(state.parameters, transitions.next_observations))
+        task = (features * transitions.skills).sum(-1)
+        return task, particle_entropy(features, self.neighbours)
 
     def update(self, state: Learner, transitions: Transitions, key: jax.Array):
         def loss(parameters: Parameters) -> jax.Array:
