@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,12 +74,20 @@ class ExperimentConfig:
         completion: completion token where the "target" is met, or at every end ("done").
         loss: on the steps of "all" trajectories of a chain, or of its "last".
         trajectory_embedding: whether the model knows the index of a trajectory in its context.
-        layers, heads, width, dropout: the Transformer; the paper's are 3, 1, 128, 0.1.
+        layers: of the Transformer; the paper has 3.
+        heads: of attention, dividing the width; the paper has 1.
+        width: channels of a token; the paper has 128.
+        dropout: rate on residual branches, embeddings and latents; the paper has 0.1.
         dtype: "float32" or "bfloat16" activations.
-        steps, learning_rate, warmup, weight_decay, clip: AdamW with warm-up and cosine decay.
+        steps: optimiser steps.
         batch_size: trajectories a batch; a chain of n counts n.
+        learning_rate: AdamW's peak, after warm-up and before cosine decay to zero.
+        warmup: steps of linear warm-up; at most a tenth of all.
+        weight_decay: decoupled, on weight matrices only.
+        clip: largest global norm of the gradient.
         seed: draws parameters, batches and dropout.
-        log_every, checkpoint_every: steps between metrics and between checkpoints.
+        log_every: steps between logged metrics.
+        checkpoint_every: steps between checkpoints; the last step always has one.
         prefetch: megabytes for batches that a thread draws ahead; 0 draws them in between steps.
     """
 
@@ -123,11 +131,15 @@ class ExperimentConfig:
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
                 raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
+        # The parts check themselves before any data is read, whose sizes play no part in it.
+        self.training()
+        self._network(observation_size=1, action_size=1, episode_length=1)
         if self.batch_size < self.chain_length or self.batch_size % self.chain_length:
             raise AgenticError(
                 f"batch_size is {self.batch_size} trajectories, in chains of {self.chain_length}; "
                 f"take a multiple of {self.chain_length}."
             )
+        self.sampler(range(self.chain_length))
 
     @property
     def chain_length(self) -> int:
@@ -139,7 +151,7 @@ class ExperimentConfig:
         """Kept steps that a token covers."""
         return self.action_chunk if self.layout == "1" else 1
 
-    def sampler(self, data: Dataset) -> SamplerConfig:
+    def sampler(self, data: Sized) -> SamplerConfig:
         """Return how this run draws its batches; chains are no longer than the data."""
         recipe = METHODS[self.method]
         return SamplerConfig(
@@ -163,24 +175,27 @@ class ExperimentConfig:
         """Return the network for this data, normalisation included."""
         spec, data = get_task(self.task), data.every(self.stride)
         mean, std = data.observation_statistics()
-        inputs = METHODS[self.method].inputs
-        if self.layout == "4":
-            inputs = inputs.replace("d", "")
-        return _project(
-            self,
-            PolicyConfig,
+        return self._network(
             observation_size=spec.observation_size,
             action_size=spec.action_size,
             episode_length=max(-(-spec.episode_length // self.stride), data.observations.shape[1]),
             trajectories=min(self.chain_length, len(data)),
-            inputs=inputs,
-            joint=self.layout == "1",
-            action_chunk=self.steps_per_token,
             normalization=Normalization(
                 tuple(map(float, mean)),
                 tuple(float(max(x, 1e-3)) for x in std),
                 float(max(np.abs(data.returns).max(), 1.0)),
             ),
+        )
+
+    def _network(self, **fields) -> PolicyConfig:
+        inputs = METHODS[self.method].inputs
+        return _project(
+            self,
+            PolicyConfig,
+            inputs=inputs.replace("d", "") if self.layout == "4" else inputs,
+            joint=self.layout == "1",
+            action_chunk=self.steps_per_token,
+            **fields,
         )
 
 

@@ -20,7 +20,7 @@ from agentic.errors import AgenticError
 LARGEST_ACTION = 1.0 + 1e-6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """One episode that ended by its time limit.
 
@@ -36,6 +36,9 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def __repr__(self) -> str:
+        return f"Trajectory({len(self)} steps, return {self.total_reward:.1f})"
 
     @property
     def total_reward(self) -> float:

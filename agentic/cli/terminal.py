@@ -44,7 +44,10 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the rate as text."""
-        speed = task.finished_speed or task.speed
+        speed = task.speed
+        if task.finished and task.finished_time:
+            # The average: the bar's own figure is that of the last moments.
+            speed = task.completed / task.finished_time
         if speed is None:
             return Text("")
         digits = 0 if speed >= 100 else 1

@@ -61,6 +61,12 @@ def load(config: ExperimentConfig) -> Dataset:
         f"{len(data)} episodes of {config.task}, returns {returns.min():.0f} to "
         f"{returns.max():.0f}, mean {returns.mean():.0f}"
     )
+    if returns.max() == returns.min():
+        say(
+            "warning: all returns are equal, so there is nothing to rank or to aim at; collect or "
+            "take more data",
+            style="yellow",
+        )
     if not str(config.data).endswith(".h5"):
         say(
             f"hint: `agentic data convert {config.data} OUT.h5 --task {config.task}` makes "

@@ -61,7 +61,7 @@ def fingerprint(task: str, content: str, rewards: str) -> str:
     return hashlib.sha256(f"{task} {content} {rewards}".encode()).hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """N trajectories of one task; unequal lengths are padded with zeros.
 
@@ -114,6 +114,13 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def __repr__(self) -> str:
+        """Return one line: arrays of any size would drown a notebook."""
+        return (
+            f"Dataset({len(self)} trajectories of {self.task}, {self.lengths.sum():,} steps, "
+            f"from {self.source})"
+        )
 
     def __getitem__(self, index: int) -> Trajectory:
         steps = self.lengths[index]

@@ -152,18 +152,19 @@ def check_widths(
 ) -> None:
     """Raise AgenticError unless `widths` (by key of DTYPES) are those of the simulated task."""
     spec = get_task(task)
-    sizes = (spec.observation_size, spec.action_size, spec.physics_size)
-    for key, size in zip(DTYPES, sizes, strict=True):
-        if key not in widths or widths[key] == size:
-            continue
-        remedy = ""
+    expected = (spec.observation_size, spec.action_size, spec.physics_size)
+    sizes = dict(zip(DTYPES, expected, strict=True))
+    other = [key for key in DTYPES if key in widths and widths[key] != sizes[key]]
+    if recompute_observations and other == ["observation"]:
+        return
+    # Actions and states of another width are another domain's, whatever is done about observations.
+    for key in sorted(other, key=lambda key: key == "observation"):
+        remedy = f"; it holds another domain than {spec.domain}"
         if key == "observation":
-            if recompute_observations:
-                continue
             remedy = "; --recompute-observations computes them anew from physics"
         raise AgenticError(
             f"{path} has {key} of width {widths[key]}, "
-            f"but {task} has width {size} in the installed simulator{remedy}."
+            f"but {task} has width {sizes[key]} in the installed simulator{remedy}."
         )
 
 

@@ -170,6 +170,11 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     """Open a store for reading; a file that is none, or is damaged, is one clear sentence."""
     if not Path(path).exists():
         raise AgenticError(f"{path} does not exist; agentic data convert writes a store.")
+    if Path(path).is_file() and not h5py.is_hdf5(path):
+        raise AgenticError(
+            f"{path} is no HDF5 file, or its beginning is lost; "
+            "agentic data convert writes a store from ExoRL episodes."
+        )
     try:
         with h5py.File(path, "r") as file:
             kind = texts(file)

@@ -83,11 +83,17 @@ class PolicyConfig:
                 f"action_chunk is {self.action_chunk} with separate tokens; only the joint layout "
                 "(one token a step) can cover several steps, so use 1."
             )
-        if self.width % self.heads or self.heads % self.groups:
-            raise AgenticError(
-                f"width {self.width}, heads {self.heads}, key_value_heads {self.groups}: heads "
-                "must divide width, and key_value_heads must divide heads."
-            )
+        for name, whole, part in (
+            ("heads", self.width, self.heads),
+            ("key_value_heads", self.heads, self.groups),
+        ):
+            if part < 1 or whole % part:
+                divisors = [n for n in range(1, whole + 1) if whole % n == 0]
+                nearest = min(divisors, key=lambda n: abs(n - part))
+                of = "width" if name == "heads" else "heads"
+                raise AgenticError(
+                    f"{name} is {part}; it must divide {of}, which is {whole}: {nearest} does."
+                )
         if not 0 <= self.dropout < 1:
             raise AgenticError(f"dropout is {self.dropout}; it must lie in [0, 1).")
         if self.dtype not in ("float32", "bfloat16"):

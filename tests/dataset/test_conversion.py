@@ -102,7 +102,7 @@ def test_episodes_of_two_domains_do_not_mix(tmp_path, rows):
 
 @pytest.mark.parametrize(
     ("tasks", "words"),
-    [([TASK], "width 24, but cartpole_swingup has width 5"), ([], "others have")],
+    [([TASK], "width 6, but cartpole_swingup has width 1"), ([], "others have")],
 )
 def test_an_odd_first_episode_is_left_out_alone(tmp_path, rows, tasks, words):
     write_episode(tmp_path / "episode_0_6.npz", **rows(6, seed=0, task="walker_run"))

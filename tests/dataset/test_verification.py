@@ -64,7 +64,7 @@ def test_every_changed_value_is_named(store, key, index, value, words):
 def test_a_file_that_is_no_store_is_a_problem_and_none_at_all_an_error(tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"bad")
     [problem] = verify(tmp_path / "bad.h5").problems
-    assert "cannot be read as a store" in problem
+    assert "is no HDF5 file" in problem
     for nothing in ("none.h5", "nowhere"):
         with pytest.raises(AgenticError, match="does not exist"):
             verify(tmp_path / nothing)

@@ -27,8 +27,11 @@ SIZES = {"observation_size": 4, "action_size": 2, "episode_length": 7}
             {"joint": False, "action_chunk": 10},
             "action_chunk is 10 with separate tokens; only the joint layout",
         ),
-        ({"heads": 3}, "heads must divide width"),
-        ({"heads": 4, "key_value_heads": 3}, "key_value_heads must divide heads"),
+        ({"heads": 3}, "heads is 3; it must divide width"),
+        (
+            {"heads": 4, "key_value_heads": 3},
+            "key_value_heads is 3; it must divide heads, which is 4: 2 does",
+        ),
         ({"dropout": 1.0}, r"dropout is 1.0; it must lie in \[0, 1\)"),
         ({"dtype": "float16"}, "dtype is 'float16'; did you mean"),
     ],
