@@ -17,8 +17,8 @@ class ICMAPT(ICM):
         r(s') = log(1 + (1/k) sum_j |phi(s') - phi(s'_j)|),  j over k neighbours in the batch
 
     Liu & Abbeel 2021, arXiv 2103.04551 (the reward, with c = 1); learning phi with ICM instead of
-    contrasts is URLB's choice (arXiv 2110.15191), as are k = 12 and the mean over neighbours. URLB divides
-    distances by their running mean; here the agent standardises the reward.
+    contrasts is URLB's choice (arXiv 2110.15191), as are k = 12 and the mean over neighbours. URLB
+    divides distances by their running mean; here the agent standardises the reward.
     """
 
     neighbours: int = 12
