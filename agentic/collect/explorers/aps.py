@@ -21,8 +21,9 @@ class APS(Explorer):
 
     Liu & Abbeel 2021, arXiv 2108.13956 (exploitation plus exploration): the first term is the von
     Mises-Fisher log-likelihood of w, the second APT's. The critic predicts successor features
-    psi(s, a, w), and Q = psi.w. Skills of ten dimensions, uniform on the sphere, kept for 5 steps, and k = 12 are
-    URLB's. URLB divides distances by their running mean; here features of unit scale do.
+    psi(s, a, w), and Q = psi.w. Skills of ten dimensions, uniform on the sphere, kept for 5 steps,
+    and k = 12 are URLB's. URLB divides distances by their running mean; here the agent
+    standardises the reward.
     """
 
     skill_size: ClassVar[int] = 10
