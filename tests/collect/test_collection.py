@@ -16,7 +16,7 @@ from agentic.dataset import load_dataset
 from agentic.dataset.exorl import list_episodes
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted
-from agentic.simulation import rewards
+from agentic.simulation import observations, rewards
 
 TASK = "cartpole_swingup"
 CONFIG = CollectConfig(
@@ -85,6 +85,9 @@ def test_the_files_are_exorl_episodes_with_the_tasks_own_reward(finished):
         }  # fmt: skip
         assert not rows["action"][0].any() and rows["reward"][0] == 0
         assert np.abs(rows["action"]).max() <= 1
+        # Observation, physics and action of a row belong together: the reward reads the action.
+        seen = observations(TASK, rows["physics"])
+        np.testing.assert_allclose(rows["observation"], seen, atol=1e-6)
         expected = rewards(TASK, rows["physics"], rows["action"])
         np.testing.assert_allclose(rows["reward"][1:, 0], expected[1:], atol=1e-6)
 

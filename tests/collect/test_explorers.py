@@ -135,6 +135,9 @@ def test_icm_features_keep_what_the_action_moves():
     ]
     _, state = train(explorer, batches)
     model = explorer.network.bind(state.parameters)
+    # Half of the law is that the action can be read off at all: chance has its variance, 1/3.
+    _, inverse = model.errors(batches[0])
+    assert inverse.mean() < 0.1
     base = model.features(jnp.asarray([A], jnp.float32))
     moved, noise = (
         float(jnp.abs(model.features(jnp.asarray([A + step], jnp.float32)) - base).mean())

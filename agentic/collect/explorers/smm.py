@@ -49,10 +49,11 @@ class SMM(Explorer):
         r(s', z) = -log rho(s' | z) + log q(z | s') - log p(z)
 
     Lee et al. 2019, arXiv 1906.05274 (the mixture of policies), for a uniform target p*(s), whose
-    constant is dropped. The bound of a VAE stands for log rho, taken at the mean of its code; beta
-    = 0.5 and four skills, one an episode, are URLB's, and so are the discriminator's and the VAE's
-    learning rates, 10 and 100 times the agent's 1e-4: densities must follow the policy. (URLB adds
-    the discriminator's loss, which is -log q, with the wrong sign; here the sign is the paper's.)
+    constant is dropped. The bound of a VAE stands for log rho, taken at the mean of its code;
+    beta = 0.5 and four skills, one an episode, are URLB's, and so are the discriminator's and the
+    VAE's learning rates, 10 and 100 times URLB's 1e-4 for the rest: densities must follow the
+    policy. (URLB adds the discriminator's loss, which is -log q, with the wrong sign; here the
+    sign is the paper's.)
     """
 
     skill_size: ClassVar[int] = 4
