@@ -30,6 +30,8 @@ class Options:
         workers: numbers of threads.
         repeats: the fastest of this many counts.
         seed: of the episodes.
+        folder: where files are made for the time being; one in memory, such as /dev/shm, leaves out
+            how long the disk takes to have a store safe, which reading does not wait for.
     """
 
     task: str = "walker_run"
@@ -38,6 +40,7 @@ class Options:
     workers: tuple[int, ...] = (1, 2)
     repeats: int = 3
     seed: int = 0
+    folder: Path | None = None
 
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
@@ -47,7 +50,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     on a machine that is busy with other things.
     """
     rows = []
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         folder, out = Path(temporary) / "buffer", Path(temporary) / "store.h5"
         say(f"recording {options.recorded} episodes of {options.task}")
         record(options.task, options.recorded, options.seed, folder)

@@ -31,7 +31,7 @@ class Options:
     """
 
     tasks: tuple[str, ...] = ("cartpole_swingup", "walker_run", "quadruped_run")
-    num: int = 16
+    num: int = 32
     threads: tuple[int, ...] = (1, 2)
     steps: int = 200
     repeats: int = 5

@@ -12,6 +12,10 @@ from agentic.simulation.domains import make_domain
 from agentic.simulation.simulation import Simulation
 from agentic.simulation.tasks import Task
 
+# Rows x substeps x degrees of freedom that a thread should have in one step. At 16 cartpoles (32)
+# two threads are slower than one, at 64 (128) they are faster: `agentic bench simulation`.
+WORK_PER_THREAD = 64
+
 
 class BatchSimulation(Simulation):
     """Rows of one `mujoco.batch.Batch`; bit-identical for every number of threads.
@@ -28,13 +32,18 @@ class BatchSimulation(Simulation):
         self._substeps = environment.substeps(self._template)
         self._controls = environment.Controls(self._model)
         self._least_advance = (self._substeps - 0.5) * self._model.opt.timestep
-        threads = min(threads or os.cpu_count() or 1, num)
+        threads = min(threads or self._worthwhile_threads(num), num)
         self._batch = Batch(self._model, nsim=num, nthread=threads, persistent=True)
         self._domain = make_domain(task.domain, self._batch, self._model)
         # What distinguishes one fresh episode from another; all else is zero after a reset.
         names = ("time", "qpos", "qvel", "act", "qacc_warmstart")
         self._state = {name: self._batch.bind(name) for name in names}
         self._control = self._batch.bind("ctrl")
+
+    def _worthwhile_threads(self, num: int) -> int:
+        """Return how many threads the work is worth: waking one costs as much as a small step."""
+        work = num * self._substeps * self._model.nv
+        return max(1, min(os.cpu_count() or 1, work // WORK_PER_THREAD))
 
     @property
     def physics(self) -> np.ndarray:

@@ -40,7 +40,8 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     Args:
       task: a task name, for example "walker_run".
       num_envs: how many episodes side by side, at least 1.
-      threads: threads that step them, 0 for every CPU; the results are the same bit for bit.
+      threads: threads that step them, 0 for as many as the work is worth, at most every CPU; the
+        results are the same bit for bit.
       render_mode: None, or "rgb_array" for one picture per environment.
       autoreset_mode: how the next episode starts, a gymnasium AutoresetMode or its value; declared
         in `metadata`.
