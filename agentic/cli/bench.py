@@ -65,7 +65,10 @@ def record(name: str, arguments: Sequence[str], options: object, rows: Sequence[
         "machine": provenance.machine(),
         "python": platform.python_version(),
         "versions": provenance.versions(PACKAGES),
-        "options": dataclasses.asdict(options),
+        "options": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in dataclasses.asdict(options).items()
+        },
         "rows": list(rows),
     }
 

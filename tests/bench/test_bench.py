@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import tempfile
 
 import pytest
 
@@ -14,7 +15,10 @@ SMALL = {
     "relabel": ["--tasks", "cartpole_swingup", "--states", "40", "--loop-states", "20",
                 "--threads", "1", "--repeats", "1"],
     "convert": ["--task", "cartpole_swingup", "--recorded", "2", "--episodes", "5",
-                "--workers", "2", "--repeats", "1"],
+                "--workers", "2", "--repeats", "1", "--folder", tempfile.gettempdir()],
+    "sampler": ["--episodes", "5", "--steps", "20", "--trajectories", "2", "--repeats", "2",
+                "--folder", tempfile.gettempdir()],
+    "simulation": ["--tasks", "cartpole_swingup", "--steps", "5", "--repeats", "1", "--num", "2"],
 }  # fmt: skip
 
 
@@ -27,7 +31,7 @@ def test_every_benchmark_has_documented_options_and_says_what_it_does(name):
         assert f" {field.name}" in module.Options.__doc__, field.name
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_records_what_repeats_it(name, tmp_path, capsys):
     out = tmp_path / "record.json"
     main(["bench", name, *SMALL[name], "--json", "--out", str(out)])
