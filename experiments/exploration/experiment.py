@@ -4,9 +4,8 @@ Question:  cells of a grid over the simulator's state (8 a dimension, ranges bel
            visit, for every method of `agentic collect` with its default settings
 Command:   python -m experiments.exploration.experiment --explorers random rnd --seeds 0 1
            (without options: every method, seed 0)
-Hardware:  2 CPU cores, no GPU; for the committed lines shared with other work (load 5 to 13), so
-           that their seconds are no measure of speed
-Time:      results.jsonl holds the seconds of each line
+Hardware:  2 CPU cores, no GPU, shared with other work: seconds in results.jsonl are upper bounds
+Time:      about a minute for a task, method and seed on free cores
 
 The agent's width and learning rate were chosen on seeds from 100 (experiments/LOG.md). Finished
 cells are kept and not run again.
