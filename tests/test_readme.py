@@ -1,0 +1,49 @@
+"""What the README points to exists, and what it types is understood."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from command_line import run
+
+from agentic.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```\w*\n(.*?)```", TEXT, flags=re.DOTALL)
+TYPED = sorted(
+    {
+        line.partition(" #")[0].strip()
+        for block in BLOCKS
+        for line in block.splitlines()
+        if line.startswith("agentic ")
+    }
+)
+
+
+def test_links_lead_somewhere():
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", TEXT) if "://" not in t]
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_tree_is_the_tree():
+    tree = TEXT.partition("## The tree")[2].partition("```\n")[2].partition("```")[0]
+    named = [word for line in tree.splitlines() for word in re.findall(r"^ {2}(?=\S).*", line)]
+    parts = [name for line in named for name in re.findall(r"[\w]+(?:\.py|/)", line[:32])]
+    assert {path.name for path in (ROOT / "agentic").iterdir() if path.is_dir()} - {
+        "__pycache__"
+    } <= {name.rstrip("/") for name in parts}
+    assert [name for name in parts if not (ROOT / "agentic" / name).exists()] == []
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_typed_commands_and_their_options_exist(line, capsys):
+    words = shlex.split(line)[1:]
+    name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    assert name in COMMANDS
+    assert run(*name.split(), "--help") == 0
+    help_text = capsys.readouterr().out
+    options = [word for word in words if word.startswith("--")]
+    assert [option for option in options if f"{option} " not in help_text] == []
