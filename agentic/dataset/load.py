@@ -1,5 +1,6 @@
 """`load_dataset`: one door to labelled trajectories, whatever they are stored in."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from agentic.provenance import cores
 from agentic.simulation.tasks import get_task
 
 Progress = Callable[[int, int], None]
+# Said by commands to everyone, and by the library to who turns on its log.
+LOG = logging.getLogger("agentic")
 
 
 def load_dataset(
@@ -84,6 +87,7 @@ def _load_episodes(
         digest.add(episode.observations, episode.actions, labels)
         if progress is not None:
             progress(index + 1, count)
+    LOG.info("hint: agentic data convert %s OUT.h5 makes loading fast", directory)
     return Dataset(
         task=task,
         observations=observations,

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from agentic.dataset import Dataset, load_dataset
+from agentic.dataset import Dataset, load_dataset, sample_directory
 from agentic.errors import AgenticError
 from agentic.trajectory import Trajectory
 
@@ -102,3 +102,11 @@ def test_a_directory_gives_what_its_trajectories_give(directory):
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert data.source == str(folder) and data.control == "action" and data.task == TASK
     np.testing.assert_array_equal(data.lengths, [6, 3, 9])
+
+
+def test_episodes_are_loaded_with_a_hint_for_who_listens(caplog):
+    with caplog.at_level("INFO", "agentic"):
+        data = load_dataset(sample_directory(), "cartpole_swingup")
+    [hint] = caplog.messages
+    assert hint == f"hint: agentic data convert {sample_directory()} OUT.h5 makes loading fast"
+    assert len(repr(data)) < 200 and "50 trajectories of cartpole_swingup" in repr(data)
