@@ -39,7 +39,7 @@ def test_critic_target_is_the_formula_one_row_at_a_time(features):
     actual = ddpg.critic_target(state, data, weights, jax.random.key(2))
     actor = ddpg.actor.bind(state.actor.parameters)
     critic = ddpg.critic.bind(state.target)
-    for i in range(B):
+    for i in range(3):
         action = jnp.tanh(actor(data.next_inputs[i]))
         hidden = critic.trunk(jnp.concatenate([data.next_inputs[i], action]))
         outputs = [np.asarray(head(hidden)) for head in critic.heads]

@@ -31,12 +31,12 @@ def fails(capsys, *arguments) -> str:
 
 def test_collected_data_is_trained_on(tmp_path, capsys):
     out = tmp_path / "data"
-    collecting = ("collect", TASK, "--explorer", "rnd", "--out", out, *TINY)
+    collecting = ("collect", TASK, "--explorer", "random", "--out", out)
     assert run(*collecting, "--steps", 1500) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "1,500 steps are rounded up to 2,000: 2 whole episodes of 1000" in words
     assert f"next: agentic train {TASK} --data" in words
-    assert "steps/s" in words and " int " in words and " ext " in words
+    assert "steps/s" in words and " ext " in words
     assert "--resume" in fails(capsys, *collecting, "--steps", 3000)
     assert "seed = 0 and this command has 5" in fails(
         capsys, *collecting, "--steps", 3000, "--resume", "--seed", 5
@@ -46,6 +46,13 @@ def test_collected_data_is_trained_on(tmp_path, capsys):
     capsys.readouterr()
     # A folder of data is no run, and says what to do with it.
     assert f"agentic train {TASK} --data {out}" in fails(capsys, "evaluate", out)
+
+
+def test_progress_shows_both_rewards(tmp_path, capsys):
+    arguments = ("collect", TASK, "--explorer", "rnd", "--steps", 2000, "--out", tmp_path, *TINY)
+    assert run(*arguments) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert " int " in words and " ext " in words and "hint" not in words
 
 
 def test_too_few_steps_for_the_method_to_act_are_remarked_on(tmp_path, capsys):
