@@ -339,8 +339,8 @@ part of the stored action.
 {numbers[-1]}, counted from 0), whatever their return.
 
 **Versions.** {", ".join(f"{name} {version}" for name, version in recipe["versions"].items())}; \
-seed {recipe["seed"]}. `python data/sample/make.py --check` repeats the run and compares the bytes, \
-which agree on the same kind of processor.
+seed {recipe["seed"]}. `python data/sample/make.py --check` repeats the run and compares the \
+bytes, which agree on the same kind of processor.
 
 ## Arrays of an episode
 
