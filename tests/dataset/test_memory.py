@@ -43,18 +43,13 @@ TRAINING = """
 from agentic.experiment import ExperimentConfig, run
 config = ExperimentConfig(
     task="walker_run", data=sys.argv[1], layers=1, width=8, action_chunk=100, dropout=0.0,
-    batch_size=16, steps=20, log_every=1, best_fraction=1.0, prefetch=8,
+    batch_size=16, steps=40, log_every=1, best_fraction=1.0, prefetch=8,
 )
 grown = []
 run(config, sys.argv[2], progress=lambda record: grown.append(anonymous()))
-print(json.dumps(max(grown)))
+# From the first step on, for what compiling takes differs by more than the limit.
+print(json.dumps(max(grown) - grown[0]))
 """
-
-
-def made_up(folder: Path, episodes: int) -> Path:
-    path = folder / f"store-{episodes}.h5"
-    write_made_up_store(path, "walker_run", episodes, STEPS)
-    return path
 
 
 def bytes_of(script: str, store: Path, run: Path) -> int:
@@ -67,9 +62,8 @@ def bytes_of(script: str, store: Path, run: Path) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_store_three_times_the_limit_is_used_within_the_limit(tmp_path):
-    store = made_up(tmp_path, EPISODES)
+    store = tmp_path / "store.h5"
+    write_made_up_store(store, "walker_run", EPISODES, STEPS)
     assert store.stat().st_size > 3 * LIMIT
     assert bytes_of(SAMPLING, store, tmp_path) < LIMIT
-    # Training keeps what it would keep with hardly any data.
-    small = bytes_of(TRAINING, made_up(tmp_path, 20), tmp_path / "small")
-    assert bytes_of(TRAINING, store, tmp_path / "run") < small + LIMIT
+    assert bytes_of(TRAINING, store, tmp_path / "run") < LIMIT
