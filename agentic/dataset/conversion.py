@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from agentic.dataset.relabel import (
     label_episode,
     observe_again,
 )
-from agentic.dataset.writing import Layout, new_store
+from agentic.dataset.writing import Layout, StoreWriter, new_store
 from agentic.errors import AgenticError
 from agentic.files import written_whole
 from agentic.provenance import cores, day
@@ -73,6 +74,23 @@ class _Reader:
         if self.recompute_observations:
             episode = observe_again(path, episode, task, self.threads)
         return episode, label_episode(path, episode, self.tasks, self.control, self.threads)
+
+
+@dataclass(frozen=True)
+class _Put:
+    """Reads one episode and writes it to its place, in any thread; returns what is to be hashed."""
+
+    read: _Reader
+    store: StoreWriter
+    places: dict[Path, tuple[int, int]]
+
+    def __call__(self, path: Path) -> tuple:
+        (row, length), (episode, rewards) = self.places[path], self.read(path)
+        if len(episode.actions) != length:
+            raise _OtherLength
+        arrays = episode.observations, episode.actions, episode.physics, rewards
+        self.store.put(row, *arrays)
+        return arrays
 
 
 def convert(
@@ -145,16 +163,16 @@ def convert(
                 widths["physics"] if physics else 0,
                 names,
             )
+            places = dict(zip(paths, enumerate(lengths), strict=True))
             with (
                 locked(out.with_name(f".{out.name}.lock"), busy),
                 written_whole(out) as temporary,
                 new_store(temporary, layout) as store,
+                # Closed first, so that nobody writes any more when the file is.
+                closing(_intact(_Put(read, store, places), paths, workers, damaged)) as stored,
             ):
-                results = _intact(read, paths, workers, damaged)
-                for done, (episode, rewards) in enumerate(results, start=1):
-                    if len(episode.actions) != lengths[done - 1]:
-                        raise _OtherLength
-                    store.add(episode.observations, episode.actions, episode.physics, rewards)
+                for done, arrays in enumerate(stored, start=1):
+                    store.record(*arrays)
                     if progress is not None:
                         progress(done, len(paths))
                 store.finish(domain, str(directory), dates_of(paths), control)

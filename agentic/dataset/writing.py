@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import h5py
 import numpy as np
@@ -53,7 +54,11 @@ class Layout:
 
 
 class StoreWriter:
-    """Takes the episodes of a new store one after the other, then where they came from."""
+    """Takes the episodes of a new store, then where they came from.
+
+    `add` takes them one after the other. Its halves may be called instead: `put` writes an episode
+    to its place, from any thread and in any order, `record` takes it into the hashes and returns.
+    """
 
     def __init__(self, file: h5py.File, output: "Output", layout: Layout) -> None:
         self._file, self._output, self._layout = file, output, layout
@@ -66,6 +71,23 @@ class StoreWriter:
         self._digest, self._physics = Digest(layout.tasks), hashlib.sha256()
         self._row = 0
 
+    def put(
+        self,
+        row: int,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        physics: np.ndarray | None,
+        rewards: dict[str, np.ndarray],
+    ) -> None:
+        """Write episode `row`: [T, O], [T, A], [T + 1, P] and every task's rewards [T]."""
+        values = {"observations": observations, "actions": actions, "physics": physics}
+        values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
+        for key, (offset, shape, dtype) in self._arrays.items():
+            # Padding is written too, so that no byte of the file depends on what lay on the disk.
+            array = np.ascontiguousarray(values[key], dtype)
+            array = array if len(array) == shape[1] else padded(array, shape[1], dtype)
+            self._output.put(offset + row * array.nbytes, array)
+
     def add(
         self,
         observations: np.ndarray,
@@ -73,22 +95,26 @@ class StoreWriter:
         physics: np.ndarray | None,
         rewards: dict[str, np.ndarray],
     ) -> None:
-        """Write the next episode: [T, O], [T, A], [T + 1, P] and every task's rewards [T]."""
-        values = {"observations": observations, "actions": actions, "physics": physics}
-        values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
-        for key, (offset, shape, dtype) in self._arrays.items():
-            # Padding is written too, so that no byte of the file depends on what lay on the disk.
-            row = np.ascontiguousarray(values[key], dtype)
-            row = row if len(row) == shape[1] else padded(row, shape[1], dtype)
-            self._output.put(offset + self._row * row.nbytes, row)
+        """Write and record the next episode, arrays as for `put`."""
+        self.put(self._row, observations, actions, physics, rewards)
+        self.record(observations, actions, physics, rewards)
+
+    def record(
+        self,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        physics: np.ndarray | None,
+        rewards: dict[str, np.ndarray],
+    ) -> None:
+        """Take the next episode into the hashes and returns, arrays as for `put`."""
         self._digest.add(observations, actions, rewards)
         if self._layout.physics:
             self._physics.update(np.ascontiguousarray(physics, "<f8"))
         steps = int(self._layout.lengths.max())
         for task, returns in self._returns.items():
             # Summed with their padding, as a data set sums them, to the last bit.
-            row = padded(rewards[task], steps)
-            returns[self._row] = total_rewards(row, np.arange(steps) < len(rewards[task]))
+            whole = padded(rewards[task], steps)
+            returns[self._row] = total_rewards(whole, np.arange(steps) < len(rewards[task]))
         self._row += 1
 
     def finish(self, domain: str, source: str, dates: dict[str, str], control: Control) -> None:
@@ -143,7 +169,7 @@ class Output(io.FileIO):
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(path, mode)
         self._failure: OSError | None = None
-        self._pool, self._unsynced = ThreadPoolExecutor(1), 0
+        self._pool, self._unsynced, self._lock = ThreadPoolExecutor(1), 0, Lock()
         self._syncing = self._pool.submit(int)
 
     def close(self) -> None:
@@ -151,15 +177,20 @@ class Output(io.FileIO):
         super().close()
 
     def put(self, offset: int, array: np.ndarray) -> None:
-        """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading."""
+        """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading.
+
+        Several threads may, at places of their own.
+        """
         data = memoryview(np.ascontiguousarray(array)).cast("B")
-        self._unsynced += len(data)
+        size = len(data)
         while data:
             written = os.pwrite(self.fileno(), data, offset)
             data, offset = data[written:], offset + written
-        if self._unsynced > SYNC_EVERY and self._syncing.done():
-            # The disk works while the next episodes are read, not after the last of them.
-            self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
+        with self._lock:
+            self._unsynced += size
+            if self._unsynced > SYNC_EVERY and self._syncing.done():
+                # The disk works while the next episodes are read, not after the last of them.
+                self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
 
     def write(self, data: memoryview) -> int:
         try:
