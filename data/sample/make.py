@@ -196,8 +196,8 @@ they share the project's licence. The agent is TD3 (Fujimoto et al. 2018, arXiv 
 two hidden layers of {agent["width"]}, learning rate {agent["learning_rate"]}, and {first} (at \
 first) to {last} (at the end) updates of batch {agent["batch_size"]} after each episode, so that \
 the climb is gradual. It collected {collection["train_episodes"]} episodes: \
-{collection["random_episodes"]} of uniformly random actions, then its own actions plus Gaussian \
-noise of standard deviation {collection["exploration_noise"]}, clipped to [-1, 1]. The noise is \
+{collection["random_episodes"]} of uniformly random actions, then its own actions plus \
+near-Gaussian noise of standard deviation {collection["exploration_noise"]}, clipped to [-1, 1]. The noise is \
 part of the stored action. Sums in its learner are never rounded (`learner.py`), so that every \
 processor computes the same bits.
 
