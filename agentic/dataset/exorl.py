@@ -232,7 +232,8 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     # What stands before the data: 30 bytes, 26 to 30 of them the sizes of a name and of extras.
     file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = unpacking.decompress(file.read(member.compress_size), member.file_size)
+    # A limit of 0 would be none, and a bomb could say that it unpacks to nothing.
+    content = unpacking.decompress(file.read(member.compress_size), max(member.file_size, 1))
     if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
         raise zipfile.BadZipFile(f"bad CRC-32 for {member.filename}")
     return content
