@@ -77,20 +77,24 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Put:
-    """Reads one episode and writes it to its place, in any thread; returns what is to be hashed."""
+class _Writing:
+    """Reads an episode and writes it at once, in any thread: its row is known beforehand.
+
+    What damage makes wrong about rows does not matter, for everything begins again without it.
+    """
 
     read: _Reader
     store: StoreWriter
-    places: dict[Path, tuple[int, int]]
+    rows: dict[Path, int]
+    lengths: list[int]
 
-    def __call__(self, path: Path) -> tuple:
-        (row, length), (episode, rewards) = self.places[path], self.read(path)
-        if len(episode.actions) != length:
+    def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
+        episode, rewards = self.read(path)
+        row = self.rows[path]
+        if len(episode.actions) != self.lengths[row]:
             raise _OtherLength
-        arrays = episode.observations, episode.actions, episode.physics, rewards
-        self.store.put(row, *arrays)
-        return arrays
+        self.store.put(row, *episode, rewards)
+        return episode, rewards
 
 
 def convert(
@@ -171,10 +175,15 @@ def convert(
                 # Closed first, so that nobody writes any more when the file is.
                 closing(_intact(_Put(read, store, places), paths, workers, damaged)) as stored,
             ):
-                for done, arrays in enumerate(stored, start=1):
-                    store.record(*arrays)
-                    if progress is not None:
-                        progress(done, len(paths))
+                rows = {path: row for row, path in enumerate(paths)}
+                write = _Writing(read, store, rows, lengths)
+                results = closing(_intact(write, paths, workers, damaged))
+                # Closed before the file is, because threads that read ahead write to it.
+                with results as episodes_read:
+                    for done, (episode, rewards) in enumerate(episodes_read, start=1):
+                        store.note(*episode, rewards)
+                        if progress is not None:
+                            progress(done, len(paths))
                 store.finish(domain, str(directory), dates_of(paths), control)
         except _OtherLength:
             length = episode_length
@@ -204,14 +213,17 @@ def _intact(
             return error
 
     found = False
-    for path, result in zip(paths, in_order(attempt, paths, workers), strict=True):
-        if isinstance(result, AgenticError):
-            if damaged is None:
-                sentence = str(result).removesuffix(".")
-                raise AgenticError(f"{sentence}; --skip-damaged leaves out what cannot be read.")
-            found, damaged[path] = True, str(result)
-        elif not found:
-            yield result
+    with closing(in_order(attempt, paths, workers)) as results:
+        for path, result in zip(paths, results, strict=True):
+            if isinstance(result, AgenticError):
+                if damaged is None:
+                    sentence = str(result).removesuffix(".")
+                    raise AgenticError(
+                        f"{sentence}; --skip-damaged leaves out what cannot be read."
+                    )
+                found, damaged[path] = True, str(result)
+            elif not found:
+                yield result
     if found:
         raise _Damaged
 

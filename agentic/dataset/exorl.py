@@ -14,6 +14,7 @@ from physics (`agentic.dataset.relabel`). Format: Yarats et al. 2022, arXiv 2201
 import io
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -227,6 +228,23 @@ def _member(archive: zipfile.ZipFile, key: str, path: str | Path) -> zipfile.Zip
     return archive.getinfo(f"{key}.npy")
 
 
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member's bytes, checked as zipfile checks them, but copied half as often."""
+    with archive.open(member) as judged:
+        if member.compress_type != zipfile.ZIP_DEFLATED:
+            return judged.read()
+    file = archive.fp
+    file.seek(member.header_offset + 26)
+    # What stands before the data: 30 bytes, 26 to 30 of them the sizes of a name and of extras.
+    file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    # A limit of 0 would be none, and a bomb could say that it unpacks to nothing.
+    content = unpacking.decompress(file.read(member.compress_size), max(member.file_size, 1))
+    if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
+        raise zipfile.BadZipFile(f"bad CRC-32 for {member.filename}")
+    return content
+
+
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return shape, whether columns come first, and type; the file then stands at the data."""
     start = file.read(8)
@@ -278,7 +296,8 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
             f"{path} has {key} of {member.file_size} bytes unpacked; "
             f"an episode's array has at most {LARGEST_MEMBER}."
         )
-    file = io.BytesIO(_unpacked(archive, member))
+    content = _content(archive, member)
+    file = io.BytesIO(content)
     shape, columns_first, dtype = _read_header(file)
     if dtype.hasobject:
         raise AgenticError(
@@ -292,5 +311,5 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
             f"{path} has {key} of shape {shape} in its header and {member.file_size} bytes; "
             "they do not fit, so the file is damaged."
         )
-    array = np.frombuffer(file.getbuffer(), dtype, offset=file.tell())
+    array = np.frombuffer(content, dtype, offset=file.tell())
     return array.reshape(shape, order="F" if columns_first else "C")
