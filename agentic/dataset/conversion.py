@@ -167,13 +167,10 @@ def convert(
                 widths["physics"] if physics else 0,
                 names,
             )
-            places = dict(zip(paths, enumerate(lengths), strict=True))
             with (
                 locked(out.with_name(f".{out.name}.lock"), busy),
                 written_whole(out) as temporary,
                 new_store(temporary, layout) as store,
-                # Closed first, so that nobody writes any more when the file is.
-                closing(_intact(_Put(read, store, places), paths, workers, damaged)) as stored,
             ):
                 rows = {path: row for row, path in enumerate(paths)}
                 write = _Writing(read, store, rows, lengths)

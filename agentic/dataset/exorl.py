@@ -34,9 +34,6 @@ DTYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64
 NAME = re.compile(r"(?P<prefix>.+)_(?P<index>\d+)_(?P<length>\d+)")
 # An ExoRL array has well under a megabyte; a member that unpacks to more than this is no episode.
 LARGEST_MEMBER = 256 * 2**20
-ENCRYPTED = 0x1
-AT_ONCE = 2**20
-LOCAL_NAME_LENGTH = 26
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError,
 )  # fmt: skip
@@ -131,7 +128,7 @@ def read_episode(
     pickled objects are never loaded.
     """
     path = Path(path)
-    with _archive(path, whole=True) as archive:
+    with _archive(path) as archive:
         rows = {key: _read_array(archive, key, path) for key in DTYPES}
     for key, array in rows.items():
         if array.ndim != 2:
@@ -201,13 +198,10 @@ def write_episode(
 
 
 @contextmanager
-def _archive(path: str | Path, whole: bool = False) -> Iterator[zipfile.ZipFile]:
-    """Open an npz; whatever breaks while it is read becomes one sentence that names the file.
-
-    `whole` reads all of it at once, where all of it is wanted.
-    """
+def _archive(path: str | Path) -> Iterator[zipfile.ZipFile]:
+    """Open an npz; whatever breaks while it is read becomes one sentence that names the file."""
     try:
-        with zipfile.ZipFile(io.BytesIO(Path(path).read_bytes()) if whole else path) as archive:
+        with zipfile.ZipFile(path) as archive:
             yield archive
     except AgenticError:
         raise
@@ -265,28 +259,6 @@ def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
         else np.lib.format.read_array_header_2_0
     )
     return read(file)
-
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes, checked as zipfile checks them; deflated ones in one go.
-
-    zipfile grows its output piece by piece, which costs a third of reading an episode and holds
-    Python's lock, so that a second thread hardly helps.
-    """
-    plain = member.compress_type == zipfile.ZIP_DEFLATED and not member.flag_bits & ENCRYPTED
-    # Deflate packs 1032 bytes into one at most: a bomb of this size is a nuisance and no more.
-    if not plain or member.compress_size > AT_ONCE:
-        return archive.read(member)
-    with archive.open(member):
-        pass  # zipfile compares the header before the data with the directory's entry
-    file = archive.fp
-    file.seek(member.header_offset + LOCAL_NAME_LENGTH)
-    name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
-    file.seek(name + extra, io.SEEK_CUR)
-    data = zlib.decompress(file.read(member.compress_size), -zlib.MAX_WBITS, member.file_size)
-    if len(data) != member.file_size or zlib.crc32(data) != member.CRC:
-        raise zipfile.BadZipFile(f"the checksum of {member.filename} is wrong")
-    return data
 
 
 def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:

@@ -27,7 +27,7 @@ LIBRARY = ("v108", "v108")
 # Arrays start on a cache line, so that a map of them is aligned for every dtype.
 ALIGNMENT = 64
 # What the disk is behind with when the last episode has been read, at most two of these.
-SYNC_EVERY = 2**24
+SYNC_EVERY = 2**26
 PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
 
 
@@ -55,11 +55,7 @@ class Layout:
 
 
 class StoreWriter:
-    """Takes the episodes of a new store, then where they came from.
-
-    `add` takes them one after the other. Its halves may be called instead: `put` writes an episode
-    to its place, from any thread and in any order, `record` takes it into the hashes and returns.
-    """
+    """Takes the episodes of a new store one after the other, then where they came from."""
 
     def __init__(self, file: h5py.File, output: "Output", layout: Layout) -> None:
         self._file, self._output, self._layout = file, output, layout
@@ -71,23 +67,6 @@ class StoreWriter:
         self._returns = {task: np.zeros(len(layout.lengths)) for task in layout.tasks}
         self._digest, self._physics = Digest(layout.tasks), hashlib.sha256()
         self._row = 0
-
-    def put(
-        self,
-        row: int,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        physics: np.ndarray | None,
-        rewards: dict[str, np.ndarray],
-    ) -> None:
-        """Write episode `row`: [T, O], [T, A], [T + 1, P] and every task's rewards [T]."""
-        values = {"observations": observations, "actions": actions, "physics": physics}
-        values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
-        for key, (offset, shape, dtype) in self._arrays.items():
-            # Padding is written too, so that no byte of the file depends on what lay on the disk.
-            array = np.ascontiguousarray(values[key], dtype)
-            array = array if len(array) == shape[1] else padded(array, shape[1], dtype)
-            self._output.put(offset + row * array.nbytes, array)
 
     def add(
         self,
@@ -131,8 +110,8 @@ class StoreWriter:
         steps = int(self._layout.lengths.max())
         for task, returns in self._returns.items():
             # Summed with their padding, as a data set sums them, to the last bit.
-            whole = padded(rewards[task], steps)
-            returns[self._row] = total_rewards(whole, np.arange(steps) < len(rewards[task]))
+            row = padded(rewards[task], steps)
+            returns[self._row] = total_rewards(row, np.arange(steps) < len(rewards[task]))
         self._row += 1
 
     def finish(self, domain: str, source: str, dates: dict[str, str], control: Control) -> None:
