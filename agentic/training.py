@@ -12,10 +12,15 @@ import optax
 
 from agentic.errors import AgenticError, closest
 from agentic.policy.config import PolicyConfig
-from agentic.policy.parameters import Parameters, bind, initialize
+from agentic.policy.inputs import Inputs, flatten
+from agentic.policy.layers import Remat, run_layers
+from agentic.policy.parameters import Parameters, initialize
+from agentic.policy.transformer import AgenticTransformer
 from agentic.trajectory import Chain, Window
 
 Loss = Literal["all", "last"]
+# Steps decoded at once: the default recipe's fit, chains of many whole trajectories do not.
+DECODED = 16384
 
 
 @dataclass(frozen=True)
@@ -79,27 +84,76 @@ def chain_loss(
     chain: Chain | Window,
     loss: Loss,
     key: jax.Array | None,
+    remat: Remat = "block",
 ) -> jax.Array:
     """Return the mean squared error of the actions over the steps that count: a scalar float32.
 
     The mean is over existing steps and action components, so that padding neither carries loss
     nor changes its scale.
     """
-    model = bind(config, parameters)
-    latents = model.latents(chain, key)
-    observations, actions, mask = chain.observations, chain.actions, chain.mask
+    inputs = flatten(config, chain)
+    network, latents = run_layers(config, parameters, inputs, key, remat)
+    steps = latents, inputs.observations, inputs.actions, inputs.mask
     if loss == "last":
         # Decode only the trajectory that is learned from; the last present one is the best.
+        mask = chain.mask
         last = jnp.maximum(mask.any(axis=-1).sum(axis=-1) - 1, 0)
 
         def pick(array: jax.Array) -> jax.Array:
+            array = array.reshape(array.shape[0], mask.shape[1], -1, *array.shape[2:])
             index = last.reshape(-1, *(1,) * (array.ndim - 1))
-            return jnp.take_along_axis(array, index, axis=1)
+            return jnp.take_along_axis(array, index, axis=1)[:, 0]
 
-        latents, observations, actions, mask = map(pick, (latents, observations, actions, mask))
-    error = jnp.square(model.decode(latents, observations) - actions).mean(axis=-1)
+        steps = tuple(map(pick, steps))
+    *decoded, mask = steps
     weight = mask.astype(jnp.float32)
-    return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    return squared_error(network, *decoded, weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def squared_error(
+    network: AgenticTransformer,
+    latents: jax.Array,
+    observations: jax.Array,
+    actions: jax.Array,
+    weight: jax.Array,
+) -> jax.Array:
+    """Return the weighted sum over steps of the squared error's mean over action components.
+
+    latents [B, N, W], observations [B, N, c, O], actions [B, N, c, A], weight [B, N, c]. Long
+    sequences are decoded a block at a time and again in the backward pass, so that the head's
+    insides exist for one block of steps.
+    """
+
+    def error(latents, observations, actions, weight) -> jax.Array:
+        error = jnp.square(network.decode(latents, observations) - actions).mean(axis=-1)
+        return jnp.sum(error * weight)
+
+    steps = latents, observations, actions, weight
+    count = -(-latents.shape[1] * weight.shape[-1] // DECODED)
+    if count == 1:
+        return error(*steps)
+    rows = -(-latents.shape[1] // count)
+
+    def cut(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, 0), (0, count * rows - x.shape[1])] + [(0, 0)] * (x.ndim - 2))
+        return x.reshape(x.shape[0], count, rows, *x.shape[2:]).swapaxes(0, 1)
+
+    return jax.lax.map(jax.checkpoint(lambda part: error(*part)), tuple(map(cut, steps))).sum()
+
+
+def loss_weight(inputs: Inputs, loss: Loss) -> jax.Array:
+    """Return how much each step [B, N, c] of flat inputs counts: 1 or 0, float32.
+
+    With loss "last" those of the last trajectory count that has any steps. Needs whole rows: on
+    several devices it is computed before the inputs are split.
+    """
+    weight = inputs.mask.astype(jnp.float32)
+    if loss == "all":
+        return weight
+    present = inputs.mask.any(axis=-1)
+    index = jnp.broadcast_to(inputs.trajectory, present.shape)
+    last = jnp.max(jnp.where(present, index, -1), axis=-1, keepdims=True)
+    return weight * (index == last)[..., None].astype(jnp.float32)
 
 
 def schedule(config: TrainingConfig) -> optax.Schedule:
