@@ -52,6 +52,7 @@ DOORS = {
         "collect",
         "training",
         "experiment",
+        "bench",
         "doctor",
     },
 }
