@@ -1,6 +1,6 @@
 """Bytes of one training step against tokens, and the longest context that fits a device.
 
-Nothing runs: a whole step (loss, gradient, AdamW) is compiled for chains that need not exist, and
+Nothing runs: a step's loss and gradient are compiled for chains that need not exist, and
 XLA's analysis of the program says what it holds at once. Variants of one model:
 
     vanilla             dense attention; all that the backward pass needs is kept
@@ -11,9 +11,10 @@ XLA's analysis of the program says what it holds at once. Variants of one model:
       recomputed        the same, and layers are computed again from their inputs
 
 The bytes of attention in blocks grow linearly and those of dense attention quadratically with the
-tokens; contexts are read off the line through chains of 4 and 8 trajectories, or the parabola through 1, 2
-and 4 of them. The analysis is that of the backend at hand: on a CPU, bfloat16 products are made in
-float32, so that its bytes for bfloat16 are too many; a GPU has other kernels and workspaces.
+tokens; contexts are read off the line through chains of 4 and 8 trajectories, or the parabola
+through 1, 2 and 4 of them. The analysis is that of the backend at hand: on a CPU, bfloat16 products
+are made in float32, so that its bytes for bfloat16 are too many; a GPU has other kernels and
+workspaces.
 """
 
 from collections.abc import Callable
@@ -30,11 +31,10 @@ from agentic.errors import AgenticError
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.inputs import flatten
 from agentic.policy.layers import Remat, run_layers
-from agentic.policy.parameters import count
+from agentic.policy.parameters import count, initialize
 from agentic.policy.presets import preset
 from agentic.training import (
     TrainingConfig,
-    initial_state,
     loss_weight,
     make_optimizer,
     squared_error,
@@ -93,7 +93,7 @@ class Options:
 
 
 class Bytes(NamedTuple):
-    """What a compiled step holds: its state and batch, and what comes and goes."""
+    """What a step holds all the time (state, gradient, batch), and what comes and goes."""
 
     held: int
     temporary: int
@@ -112,27 +112,40 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     return rows
 
 
-def step_bytes(config: PolicyConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
-    """Return what one training step on one chain holds, by XLA's analysis of its program."""
-    training = TrainingConfig(loss="all")
-    optimizer = make_optimizer(training)
+def chain_gradient(config: PolicyConfig, variant: Variant) -> Callable:
+    """Return (parameters, chain) -> (loss over all steps, its gradient)."""
+
+    def loss(parameters, chain):
+        inputs = flatten(config, chain)
+        weight = loss_weight(inputs, "all")
+        network, latents = run_layers(
+            config, parameters, inputs, remat=variant.remat, attend=variant.attend
+        )
+        error = squared_error(network, latents, inputs.observations, inputs.actions, weight)
+        return error / jnp.maximum(weight.sum(), 1.0)
+
+    return jax.value_and_grad(loss)
+
+
+def training_step(config: PolicyConfig, variant: Variant) -> Callable:
+    """Return the jitted step (state, chain) -> (state, loss), which takes over the state."""
+    optimizer, gradient_of = make_optimizer(TrainingConfig()), chain_gradient(config, variant)
 
     def step(state, chain):
-        def loss(parameters):
-            inputs = flatten(config, chain)
-            weight = loss_weight(inputs, training.loss)
-            network, latents = run_layers(
-                config, parameters, inputs, remat=variant.remat, attend=variant.attend
-            )
-            error = squared_error(network, latents, inputs.observations, inputs.actions, weight)
-            return error / jnp.maximum(weight.sum(), 1.0)
-
-        value, gradient = jax.value_and_grad(loss)(state.parameters)
+        value, gradient = gradient_of(state.parameters, chain)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
         return state._replace(parameters=parameters, optimizer=moments), value
 
-    state = jax.eval_shape(lambda: initial_state(config, training))
+    return jax.jit(step, donate_argnums=0)
+
+
+def step_bytes(config: PolicyConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
+    """Return what one training step on one chain holds, by XLA's analysis of loss and gradient.
+
+    AdamW works element by element, in place: its two moments are added to what is held.
+    """
+    parameters = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
     lead = (1, trajectories, steps)
     one = jax.ShapeDtypeStruct(lead, jnp.float32)
     chain = Chain(
@@ -141,9 +154,9 @@ def step_bytes(config: PolicyConfig, variant: Variant, trajectories: int, steps:
         one, one, one, jax.ShapeDtypeStruct(lead, jnp.bool_),
     )  # fmt: skip
     with jax.numpy_dtype_promotion("standard"):
-        program = jax.jit(step, donate_argnums=0).lower(state, chain).compile()
+        program = jax.jit(chain_gradient(config, variant)).lower(parameters, chain).compile()
     found = program.memory_analysis()
-    held = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+    held = found.argument_size_in_bytes + found.output_size_in_bytes + 8 * count(parameters)
     return Bytes(held, found.temp_size_in_bytes)
 
 
@@ -179,7 +192,7 @@ def _law(options: Options, model: str, name: str) -> Law:
     temporary = np.array([x.temporary for x in found], np.float64)
     total = temporary + [x.held for x in found]
     degree = 2 if name == "vanilla" else 1
-    shapes = jax.eval_shape(lambda: initial_state(config, TrainingConfig()).parameters)
+    shapes = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
     return Law(
         np.polyfit(tokens, temporary, degree), np.polyfit(tokens, total, degree),
         temporary[-1] / temporary[-2], count(shapes), found[0].held,
@@ -208,7 +221,7 @@ def _row(options: Options, model: str, name: str, laws: dict, contexts: dict) ->
         "model": model,
         "variant": name,
         "million parameters": law.parameters / 1e6,
-        "GB of state": law.held / 1e9,
+        "GB of state and gradient": law.held / 1e9,
         "KB a token": law.temporary[-2] / 1e3 if name != "vanilla" else 0.0,
         "doubling": law.growth,
         **{f"tokens in {gb} GB": n for gb, n in zip(options.budgets, mine, strict=True)},

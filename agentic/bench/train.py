@@ -97,7 +97,7 @@ def policy(options: Options, model: str, tokens_per_step: int, trajectories: int
 
 
 def chain(config: PolicyConfig, batch: int) -> Chain:
-    """Return a batch of random chains, whole trajectories, in hindsight order."""
+    """Return a batch of chains of whole random trajectories, in no order."""
     rng = np.random.default_rng(0)
     lead = (batch, config.trajectories, config.episode_length)
     made = hindsight.relabel(
