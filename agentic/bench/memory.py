@@ -27,7 +27,7 @@ import numpy as np
 import optax
 
 from agentic.attention import blockwise_attention, dense_attention
-from agentic.errors import AgenticError
+from agentic.errors import AgenticError, closest
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.inputs import flatten
 from agentic.policy.layers import Remat, run_layers
@@ -68,6 +68,7 @@ class Options:
 
     Attributes:
         models: presets, such as 350m 1b.
+        variants: which of them; ratios need "vanilla" and "memory-efficient".
         trajectories: length of the chain that is asked to fit.
         steps: of a trajectory.
         dtype: of activations: "float32" or "bfloat16".
@@ -76,6 +77,7 @@ class Options:
     """
 
     models: tuple[str, ...] = ("350m",)
+    variants: tuple[str, ...] = tuple(VARIANTS)
     trajectories: int = 32
     steps: int = 1000
     dtype: str = "float32"
@@ -85,6 +87,11 @@ class Options:
     def __post_init__(self):
         for name in self.models:
             preset(name)
+        for name in self.variants:
+            if name not in VARIANTS:
+                raise AgenticError(f"variants has {name!r}; {closest(name, VARIANTS)}.")
+        if not self.models or not self.variants:
+            raise AgenticError("models and variants are empty in part; give one of each at least.")
         for name in ("trajectories", "steps", "devices"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -104,11 +111,11 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     rows = []
     for model in options.models:
         laws = {}
-        for name in VARIANTS:
+        for name in options.variants:
             say(f"{model}: compiling {name}")
             laws[name] = _law(options, model, name)
         contexts = {name: _contexts(options, law) for name, law in laws.items()}
-        rows += [_row(options, model, name, laws, contexts) for name in VARIANTS]
+        rows += [_row(options, model, name, laws, contexts) for name in options.variants]
     return rows
 
 
@@ -225,13 +232,13 @@ def _row(options: Options, model: str, name: str, laws: dict, contexts: dict) ->
         "KB a token": law.temporary[-2] / 1e3 if name != "vanilla" else 0.0,
         "doubling": law.growth,
         **{f"tokens in {gb} GB": n for gb, n in zip(options.budgets, mine, strict=True)},
-        "times vanilla": _ratio(mine, contexts["vanilla"]),
-        "times memory-efficient": _ratio(mine, contexts["memory-efficient"]),
+        "times vanilla": _ratio(mine, contexts.get("vanilla")),
+        "times memory-efficient": _ratio(mine, contexts.get("memory-efficient")),
         f"GB at {tokens} tokens": needed,
         "fits": fits[0] if fits else f"no: {more:.0f} devices of {options.budgets[-1]} GB would",
     }
 
 
-def _ratio(mine: list[int], other: list[int]) -> float:
-    """Compare contexts at the largest budget; 0 where the other has none."""
-    return mine[-1] / other[-1] if other[-1] else 0.0
+def _ratio(mine: list[int], other: list[int] | None) -> float:
+    """Compare contexts at the largest budget; 0 where the other has none or was not asked for."""
+    return mine[-1] / other[-1] if other is not None and other[-1] else 0.0

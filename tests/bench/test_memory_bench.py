@@ -36,6 +36,7 @@ def test_each_way_to_save_memory_saves_some():
         ({"models": ("351m",)}, "model is '351m'; did you mean '350m'"),
         ({"trajectories": 0}, "trajectories is 0"),
         ({"budgets": ()}, "give gigabytes"),
+        ({"variants": ("blockwize",)}, "did you mean 'blockwise'"),
     ],
 )
 def test_wrong_options_are_one_sentence(fields, words):
