@@ -9,13 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from agentic.errors import AgenticError, closest
+from agentic.gradient import mean_gradient, mesh_gradient
+from agentic.mesh import ROWS, state_sharding
 from agentic.policy.config import PolicyConfig
 from agentic.policy.parameters import Parameters, bind, initialize
 from agentic.trajectory import Chain, Window
 
 Loss = Literal["all", "last"]
+# How a batch lies on a mesh.
+BATCH_SPEC = PartitionSpec(ROWS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class TrainingConfig:
         seed: draws the initial parameters and dropout; the sampler has its own.
         log_every: steps between logged metrics.
         checkpoint_every: steps between checkpoints; the last step always has one.
+        accumulate: parts that a batch is cut into, one after another, to save memory; the step is
+            that of the whole batch.
     """
 
     steps: int = 2500
@@ -44,9 +51,10 @@ class TrainingConfig:
     seed: int = 0
     log_every: int = 20
     checkpoint_every: int = 500
+    accumulate: int = 1
 
     def __post_init__(self):
-        for name in ("steps", "log_every", "checkpoint_every"):
+        for name in ("steps", "log_every", "checkpoint_every", "accumulate"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         for name in ("learning_rate", "clip"):
@@ -85,6 +93,21 @@ def chain_loss(
     The mean is over existing steps and action components, so that padding neither carries loss
     nor changes its scale.
     """
+    total, weight = chain_error(config, parameters, chain, loss, key)
+    return total / jnp.maximum(weight, 1.0)
+
+
+def chain_error(
+    config: PolicyConfig,
+    parameters: Parameters,
+    chain: Chain | Window,
+    loss: Loss,
+    key: jax.Array | None,
+) -> tuple[jax.Array, jax.Array]:
+    """Return the sum of squared errors over the steps that count, and how many these are.
+
+    Errors are means over action components; `chain_loss` is the one over the other.
+    """
     model = bind(config, parameters)
     latents = model.latents(chain, key)
     observations, actions, mask = chain.observations, chain.actions, chain.mask
@@ -99,7 +122,7 @@ def chain_loss(
         latents, observations, actions, mask = map(pick, (latents, observations, actions, mask))
     error = jnp.square(model.decode(latents, observations) - actions).mean(axis=-1)
     weight = mask.astype(jnp.float32)
-    return jnp.sum(error * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    return jnp.sum(error * weight), jnp.sum(weight)
 
 
 def schedule(config: TrainingConfig) -> optax.Schedule:
@@ -125,27 +148,67 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     )
 
 
-def initial_state(policy: PolicyConfig, config: TrainingConfig) -> TrainState:
-    """Return the state before the first step."""
-    parameters = initialize(policy, jax.random.key(config.seed))
-    return TrainState(parameters, make_optimizer(config).init(parameters), jnp.zeros((), jnp.int32))
+def initial_state(
+    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
+) -> TrainState:
+    """Return the state before the first step; on a mesh every array is made in its shards."""
+
+    def draw(key: jax.Array) -> TrainState:
+        parameters = initialize(policy, key)
+        optimizer = make_optimizer(config).init(parameters)
+        return TrainState(parameters, optimizer, jnp.zeros((), jnp.int32))
+
+    key = jax.random.key(config.seed)
+    if mesh is None:
+        return draw(key)
+    return jax.jit(draw, out_shardings=state_sharding(mesh, jax.eval_shape(draw, key)))(key)
+
+
+def state_like(
+    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
+) -> TrainState:
+    """Return the shapes, types and places of a state's arrays, with no array made."""
+    like = jax.eval_shape(lambda: initial_state(policy, config))
+    if mesh is None:
+        place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        places = jax.tree.map(lambda _: place, like)
+    else:
+        places = state_sharding(mesh, like)
+
+    def placed(x: jax.ShapeDtypeStruct, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+    return jax.tree.map(placed, like, places)
 
 
 def make_step(
-    policy: PolicyConfig, config: TrainingConfig
+    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainState, Chain | Window], tuple[TrainState, Metrics]]:
-    """Return the jitted training step; it takes over the buffers of the state it is given."""
+    """Return the jitted training step; it takes over the buffers of the state it is given.
+
+    On a mesh the state is cut as `initial_state` makes it, and the batch as BATCH_SPEC says.
+    """
     optimizer = make_optimizer(config)
+
+    def error(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
+        return chain_error(policy, parameters, chain, config.loss, key)
+
+    def gradient_of(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
+        if mesh is not None:
+            return mesh_gradient(error, parameters, chain, key, config.accumulate, mesh, BATCH_SPEC)
+        if config.accumulate > 1:
+            return mean_gradient(error, parameters, chain, key, config.accumulate)
+
+        def objective(parameters: Parameters) -> jax.Array:
+            return chain_loss(policy, parameters, chain, config.loss, key)
+
+        return jax.value_and_grad(objective)(parameters)
 
     def step(state: TrainState, chain: Chain | Window) -> tuple[TrainState, Metrics]:
         key = None
         if policy.dropout:
             key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-
-        def objective(parameters: Parameters) -> jax.Array:
-            return chain_loss(policy, parameters, chain, config.loss, key)
-
-        loss, gradient = jax.value_and_grad(objective)(state.parameters)
+        loss, gradient = gradient_of(state.parameters, chain, key)
         # optax counts steps in integers and relies on implicit promotion; our own code does not.
         with jax.numpy_dtype_promotion("standard"):
             updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
@@ -153,7 +216,11 @@ def make_step(
         metrics = Metrics(loss, optax.tree.norm(gradient))
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    places = jax.tree.map(lambda x: x.sharding, state_like(policy, config, mesh))
+    everywhere = jax.NamedSharding(mesh, PartitionSpec())
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, Metrics(everywhere, everywhere)))
 
 
 class NonFiniteLoss(AgenticError):

@@ -18,8 +18,17 @@ ROOT = Path(agentic.__file__).parent
 # Bottom first. Modules in one row do not know each other.
 LEVELS = [
     {"errors"},
-    {"trajectory", "attention", "stats", "files", "interruption", "provenance"},
-    {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
+    {
+        "trajectory",
+        "attention",
+        "stats",
+        "files",
+        "interruption",
+        "provenance",
+        "processes",
+        "mesh",
+    },
+    {"gradient", "protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
     {"acting"},
     {"dataset", "rollout"},
     {"training", "evaluation", "collect"},
@@ -46,6 +55,9 @@ DOORS = {
     "rich": {"cli"},
     "jax": {
         "attention",
+        "mesh",
+        "processes",
+        "gradient",
         "policy",
         "checkpoint",
         "acting",
