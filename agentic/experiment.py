@@ -20,13 +20,13 @@ from agentic.dataset.prefetch import Prefetch, Sampler
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
 from agentic.interruption import Interrupted, Interruption
-from agentic.mesh import MeshShape, make_mesh, place_batch, process_share
+from agentic.mesh import MeshShape, make_mesh, process_share
+from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.parameters import initialize
 from agentic.run_folder import MetricsLog, read_config, write_json
 from agentic.simulation.tasks import get_task
 from agentic.training import (
-    BATCH_SPEC,
     TrainingConfig,
     TrainState,
     fit,
@@ -293,14 +293,15 @@ def run(
         log = None
         if processes.leads():
             log = stack.enter_context(MetricsLog(folder, int(state.step)))
-        batches = stack.enter_context(_ahead(_sampler(config, data, mesh), config.prefetch))
-        step = make_step(policy, training, mesh)
-
-        def placed(index: int):
-            batch = batches(index)
-            return batch if mesh is None else place_batch(batch, BATCH_SPEC, mesh)
-
-        _loop(state, step, training, placed, folder, log, progress)
+        if mesh is None:
+            step, sampler = make_step(policy, training), ChainSampler(data, config.sampler(data))
+        else:
+            step = make_mesh_step(policy, training, mesh)
+            sampler = _share_sampler(config, data, policy, mesh)
+        batches = stack.enter_context(_ahead(sampler, config.prefetch))
+        if mesh is not None:
+            drawn, batches = batches, lambda index: place_share(drawn(index), mesh)
+        _loop(state, step, training, batches, folder, log, progress)
     return folder
 
 
@@ -315,12 +316,13 @@ def _mesh(config: ExperimentConfig) -> Mesh | None:
     return make_mesh(shape)
 
 
-def _sampler(config: ExperimentConfig, data: Dataset, mesh: Mesh | None) -> ChainSampler:
-    """Return what draws this process's share of every batch."""
-    if mesh is None:
-        return ChainSampler(data, config.sampler(data))
+def _share_sampler(config: ExperimentConfig, data: Dataset, policy: PolicyConfig, mesh: Mesh):
+    """Return what draws this process's share of every batch and deals it to the mesh."""
     index, count = process_share(mesh)
-    return ChainSampler(data, config.sampler(data), process_index=index, process_count=count)
+    share = {"process_index": index, "process_count": count}
+    sampler = ChainSampler(data, config.sampler(data), **share)
+    dealt = deal(policy, config.loss, mesh)
+    return lambda step: dealt(sampler(step))
 
 
 def _ahead(sampler: ChainSampler, megabytes: int) -> AbstractContextManager[Sampler]:

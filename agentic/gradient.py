@@ -10,7 +10,6 @@ of the axis and leaves each its shard (ZeRO-3, arXiv 1910.02054; FSDP, arXiv 230
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -18,27 +17,25 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from agentic.mesh import AXES, FSDP, parameter_spec
+from agentic.mesh import AXES, FSDP, parameter_specs
 
-# error(parameters, batch, key) -> (sum of weighted errors, sum of weights), float32 scalars
+# (parameters, batch, key) -> sum of weighted errors, sum of weights: float32 scalars
 Error = Callable[[Any, Any, jax.Array | None], tuple[jax.Array, jax.Array]]
+# (parameters, batch, key) -> mean error, its gradient
+Gradient = Callable[[Any, Any, jax.Array | None], tuple[jax.Array, Any]]
 
 
 def mean_gradient(
-    error: Error,
-    parameters: Any,
-    batch: Any,
-    key: jax.Array | None,
-    accumulate: int,
+    error: Error, accumulate: int, parameters: Any, batch: Any, key: jax.Array | None
 ) -> tuple[jax.Array, Any]:
     """Return the mean error and its gradient, `accumulate` micro-batches one after another.
 
     Args:
         error: the sums over a part of the batch.
+        accumulate: micro-batches; memory for activations is that of one.
         parameters: a pytree of arrays.
         batch: a pytree of arrays [B, ...]; `accumulate` divides B.
         key: drawn from anew in every micro-batch, or None.
-        accumulate: micro-batches; memory for activations is that of one.
     """
     zero = jnp.zeros((), jnp.float32)
     total, weight, gradient = _sums(error, parameters, batch, key, accumulate, zero)
@@ -47,42 +44,40 @@ def mean_gradient(
 
 def mesh_gradient(
     error: Error,
+    accumulate: int,
+    mesh: Mesh,
+    batch_spec: PartitionSpec,
     parameters: Any,
     batch: Any,
     key: jax.Array | None,
-    accumulate: int,
-    mesh: Mesh,
-    batch_specs: Any,
 ) -> tuple[jax.Array, Any]:
     """Return what `mean_gradient` returns, computed by all devices of a mesh.
 
     Args:
-        error: as there; called on every device with whole parameters and its part of the batch.
-        parameters: global arrays, cut as `agentic.mesh.parameter_spec` says.
-        batch: global arrays, cut as `batch_specs`; `accumulate` divides each device's rows.
-        key: every device draws from its own; so with dropout two meshes train alike, but not to
-            the bit.
+        error: as there, of one device: it is given that one's share of the parameters and of the
+            batch, and makes the former whole with `gather` where it uses them.
         accumulate: micro-batches.
         mesh: the devices.
-        batch_specs: PartitionSpecs, a prefix of `batch`'s pytree.
+        batch_spec: how all arrays of the batch are cut.
+        parameters: global arrays, cut as `agentic.mesh.parameter_spec` says.
+        batch: global arrays; `accumulate` divides each device's rows.
+        key: every device draws its own from it: with dropout, another mesh drops other things out.
 
     Returns:
         The mean error, on every device, and the gradient, cut as the parameters are.
     """
-    fsdp = mesh.shape[FSDP]
-    specs = jax.tree.map(lambda x: parameter_spec(x.shape, fsdp), parameters)
+    specs = parameter_specs(mesh, parameters)
 
     def of_device(parameters: Any, batch: Any, key: jax.Array | None) -> tuple[jax.Array, Any]:
         if key is not None:
             key = jax.random.fold_in(key, lax.axis_index(AXES))
-        whole = partial(_gathered_error, error, specs)
         # What varies over an axis is not summed over it until we say so: once, in the end.
         apart = jax.tree.map(
             lambda x, spec: lax.pcast(x, _rest(spec), to="varying"), parameters, specs
         )
         # Another zero on every device, as far as the compiler knows.
         zero = jnp.zeros((), jnp.float32) * lax.axis_index(AXES).astype(jnp.float32)
-        total, weight, gradient = _sums(whole, apart, batch, key, accumulate, zero)
+        total, weight, gradient = _sums(error, apart, batch, key, accumulate, zero)
         gradient = jax.tree.map(lambda x, spec: lax.psum(x, _rest(spec)), gradient, specs)
         total, weight = lax.psum((total, weight), AXES)
         return _divide(total, weight, gradient)
@@ -91,7 +86,7 @@ def mesh_gradient(
     return jax.shard_map(
         of_device,
         mesh=mesh,
-        in_specs=(specs, batch_specs, everywhere),
+        in_specs=(specs, batch_spec, everywhere),
         out_specs=(everywhere, specs),
         check_vma=True,
     )(parameters, batch, key)
@@ -102,15 +97,15 @@ def _rest(spec: PartitionSpec) -> tuple[str, ...]:
     return tuple(axis for axis in AXES if axis not in spec)
 
 
-def _gathered_error(error: Error, specs: Any, parameters: Any, batch: Any, key) -> tuple:
-    return error(jax.tree.map(gather, parameters, specs), batch, key)
+def gather(shares: Any, specs: Any) -> Any:
+    """Return whole arrays from the shards on the devices of the axis `fsdp`, inside shard_map."""
 
+    def whole(share: jax.Array, spec: PartitionSpec) -> jax.Array:
+        if FSDP not in spec:
+            return share
+        return lax.all_gather(share, FSDP, axis=tuple(spec).index(FSDP), tiled=True)
 
-def gather(shard: jax.Array, spec: PartitionSpec) -> jax.Array:
-    """Return the whole of an array from the shards on the devices of the axis `fsdp`."""
-    if FSDP not in spec:
-        return shard
-    return lax.all_gather(shard, FSDP, axis=tuple(spec).index(FSDP), tiled=True)
+    return jax.tree.map(whole, shares, specs)
 
 
 def _sums(error: Error, parameters: Any, batch: Any, key, accumulate: int, zero) -> tuple:

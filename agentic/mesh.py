@@ -134,10 +134,14 @@ def parameter_spec(shape: tuple[int, ...], fsdp: int) -> PartitionSpec:
     return PartitionSpec(*(FSDP if axis == chosen else None for axis in range(chosen + 1)))
 
 
+def parameter_specs(mesh: Mesh, tree: Any) -> Any:
+    """Return how every array of a pytree (arrays or their shapes) is cut."""
+    return jax.tree.map(lambda x: parameter_spec(x.shape, mesh.shape[FSDP]), tree)
+
+
 def state_sharding(mesh: Mesh, state: Any) -> Any:
     """Return the sharding of every array of a training state (arrays or their shapes)."""
-    fsdp = mesh.shape[FSDP]
-    return jax.tree.map(lambda x: NamedSharding(mesh, parameter_spec(x.shape, fsdp)), state)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), parameter_specs(mesh, state))
 
 
 def process_share(mesh: Mesh) -> tuple[int, int]:

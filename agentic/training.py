@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -12,15 +13,18 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 
 from agentic.errors import AgenticError, closest
-from agentic.gradient import mean_gradient, mesh_gradient
-from agentic.mesh import ROWS, state_sharding
+from agentic.gradient import Gradient, mean_gradient
+from agentic.mesh import state_sharding
 from agentic.policy.config import PolicyConfig
-from agentic.policy.parameters import Parameters, bind, initialize
+from agentic.policy.inputs import Inputs, flatten
+from agentic.policy.layers import Remat, run_layers
+from agentic.policy.parameters import Parameters, initialize
+from agentic.policy.transformer import AgenticTransformer
 from agentic.trajectory import Chain, Window
 
 Loss = Literal["all", "last"]
-# How a batch lies on a mesh.
-BATCH_SPEC = PartitionSpec(ROWS)
+# Steps decoded at once: the default recipe's fit, chains of many whole trajectories do not.
+DECODED = 16384
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,14 @@ def chain_loss(
     chain: Chain | Window,
     loss: Loss,
     key: jax.Array | None,
+    remat: Remat = "block",
 ) -> jax.Array:
     """Return the mean squared error of the actions over the steps that count: a scalar float32.
 
     The mean is over existing steps and action components, so that padding neither carries loss
     nor changes its scale.
     """
-    total, weight = chain_error(config, parameters, chain, loss, key)
+    total, weight = chain_error(config, parameters, chain, loss, key, remat)
     return total / jnp.maximum(weight, 1.0)
 
 
@@ -103,26 +108,75 @@ def chain_error(
     chain: Chain | Window,
     loss: Loss,
     key: jax.Array | None,
+    remat: Remat = "block",
 ) -> tuple[jax.Array, jax.Array]:
     """Return the sum of squared errors over the steps that count, and how many these are.
 
     Errors are means over action components; `chain_loss` is the one over the other.
     """
-    model = bind(config, parameters)
-    latents = model.latents(chain, key)
-    observations, actions, mask = chain.observations, chain.actions, chain.mask
+    inputs = flatten(config, chain)
+    network, latents = run_layers(config, parameters, inputs, key, remat)
+    steps = latents, inputs.observations, inputs.actions, inputs.mask
     if loss == "last":
         # Decode only the trajectory that is learned from; the last present one is the best.
+        mask = chain.mask
         last = jnp.maximum(mask.any(axis=-1).sum(axis=-1) - 1, 0)
 
         def pick(array: jax.Array) -> jax.Array:
+            array = array.reshape(array.shape[0], mask.shape[1], -1, *array.shape[2:])
             index = last.reshape(-1, *(1,) * (array.ndim - 1))
-            return jnp.take_along_axis(array, index, axis=1)
+            return jnp.take_along_axis(array, index, axis=1)[:, 0]
 
-        latents, observations, actions, mask = map(pick, (latents, observations, actions, mask))
-    error = jnp.square(model.decode(latents, observations) - actions).mean(axis=-1)
+        steps = tuple(map(pick, steps))
+    *decoded, mask = steps
     weight = mask.astype(jnp.float32)
-    return jnp.sum(error * weight), jnp.sum(weight)
+    return squared_error(network, *decoded, weight), jnp.sum(weight)
+
+
+def squared_error(
+    network: AgenticTransformer,
+    latents: jax.Array,
+    observations: jax.Array,
+    actions: jax.Array,
+    weight: jax.Array,
+) -> jax.Array:
+    """Return the weighted sum over steps of the squared error's mean over action components.
+
+    latents [B, N, W], observations [B, N, c, O], actions [B, N, c, A], weight [B, N, c]. Long
+    sequences are decoded a block at a time and again in the backward pass, so that the head's
+    insides exist for one block of steps.
+    """
+
+    def error(latents, observations, actions, weight) -> jax.Array:
+        error = jnp.square(network.decode(latents, observations) - actions).mean(axis=-1)
+        return jnp.sum(error * weight)
+
+    steps = latents, observations, actions, weight
+    count = -(-latents.shape[1] * weight.shape[-1] // DECODED)
+    if count == 1:
+        return error(*steps)
+    rows = -(-latents.shape[1] // count)
+
+    def cut(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, 0), (0, count * rows - x.shape[1])] + [(0, 0)] * (x.ndim - 2))
+        return x.reshape(x.shape[0], count, rows, *x.shape[2:]).swapaxes(0, 1)
+
+    return jax.lax.map(jax.checkpoint(lambda part: error(*part)), tuple(map(cut, steps))).sum()
+
+
+def loss_weight(inputs: Inputs, loss: Loss) -> jax.Array:
+    """Return how much each step [B, N, c] of flat inputs counts: 1 or 0, float32.
+
+    With loss "last" those of the last trajectory count that has any steps. Needs whole rows: on
+    several devices it is computed before the inputs are split.
+    """
+    weight = inputs.mask.astype(jnp.float32)
+    if loss == "all":
+        return weight
+    present = inputs.mask.any(axis=-1)
+    index = jnp.broadcast_to(inputs.trajectory, present.shape)
+    last = jnp.max(jnp.where(present, index, -1), axis=-1, keepdims=True)
+    return weight * (index == last)[..., None].astype(jnp.float32)
 
 
 def schedule(config: TrainingConfig) -> optax.Schedule:
@@ -182,38 +236,28 @@ def state_like(
 
 
 def make_step(
-    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
-) -> Callable[[TrainState, Chain | Window], tuple[TrainState, Metrics]]:
+    policy: PolicyConfig,
+    config: TrainingConfig,
+    gradient: Gradient | None = None,
+    mesh: Mesh | None = None,
+) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
     """Return the jitted training step; it takes over the buffers of the state it is given.
 
-    On a mesh the state is cut as `initial_state` makes it, and the batch as BATCH_SPEC says.
+    By default a batch is a Chain or Window on one device. With `gradient` it is what that takes
+    (`agentic.parallel`), and the state lies on the mesh as `initial_state` makes it.
     """
-    optimizer = make_optimizer(config)
+    optimizer, gradient = make_optimizer(config), gradient or _chain_gradient(policy, config)
 
-    def error(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
-        return chain_error(policy, parameters, chain, config.loss, key)
-
-    def gradient_of(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
-        if mesh is not None:
-            return mesh_gradient(error, parameters, chain, key, config.accumulate, mesh, BATCH_SPEC)
-        if config.accumulate > 1:
-            return mean_gradient(error, parameters, chain, key, config.accumulate)
-
-        def objective(parameters: Parameters) -> jax.Array:
-            return chain_loss(policy, parameters, chain, config.loss, key)
-
-        return jax.value_and_grad(objective)(parameters)
-
-    def step(state: TrainState, chain: Chain | Window) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         key = None
         if policy.dropout:
             key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        loss, gradient = gradient_of(state.parameters, chain, key)
+        loss, slope = gradient(state.parameters, batch, key)
         # optax counts steps in integers and relies on implicit promotion; our own code does not.
         with jax.numpy_dtype_promotion("standard"):
-            updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
+            updates, optimizer_state = optimizer.update(slope, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
-        metrics = Metrics(loss, optax.tree.norm(gradient))
+        metrics = Metrics(loss, optax.tree.norm(slope))
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
     if mesh is None:
@@ -221,6 +265,23 @@ def make_step(
     places = jax.tree.map(lambda x: x.sharding, state_like(policy, config, mesh))
     everywhere = jax.NamedSharding(mesh, PartitionSpec())
     return jax.jit(step, donate_argnums=0, out_shardings=(places, Metrics(everywhere, everywhere)))
+
+
+def _chain_gradient(policy: PolicyConfig, config: TrainingConfig) -> Gradient:
+    """Return the loss and its gradient for chains on one device."""
+
+    def error(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
+        return chain_error(policy, parameters, chain, config.loss, key)
+
+    def whole(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
+        def objective(parameters: Parameters) -> jax.Array:
+            return chain_loss(policy, parameters, chain, config.loss, key)
+
+        return jax.value_and_grad(objective)(parameters)
+
+    if config.accumulate == 1:
+        return whole
+    return partial(mean_gradient, error, config.accumulate)
 
 
 class NonFiniteLoss(AgenticError):

@@ -32,6 +32,7 @@ LEVELS = [
     {"acting"},
     {"dataset", "rollout"},
     {"training", "evaluation", "collect"},
+    {"parallel"},
     {"experiment"},
     {"report", "bench"},
     # The package itself: the names that users import.
@@ -63,6 +64,7 @@ DOORS = {
         "acting",
         "collect",
         "training",
+        "parallel",
         "experiment",
         "doctor",
     },

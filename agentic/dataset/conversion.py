@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from agentic.dataset.relabel import (
     label_episode,
     observe_again,
 )
-from agentic.dataset.writing import Layout, new_store
+from agentic.dataset.writing import Layout, StoreWriter, new_store
 from agentic.errors import AgenticError
 from agentic.files import written_whole
 from agentic.provenance import cores, day
@@ -73,6 +74,27 @@ class _Reader:
         if self.recompute_observations:
             episode = observe_again(path, episode, task, self.threads)
         return episode, label_episode(path, episode, self.tasks, self.control, self.threads)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """Reads an episode and writes it at once, in any thread: its row is known beforehand.
+
+    What damage makes wrong about rows does not matter, for everything begins again without it.
+    """
+
+    read: _Reader
+    store: StoreWriter
+    rows: dict[Path, int]
+    lengths: list[int]
+
+    def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
+        episode, rewards = self.read(path)
+        row = self.rows[path]
+        if len(episode.actions) != self.lengths[row]:
+            raise _OtherLength
+        self.store.put(row, *episode, rewards)
+        return episode, rewards
 
 
 def convert(
@@ -150,13 +172,15 @@ def convert(
                 written_whole(out) as temporary,
                 new_store(temporary, layout) as store,
             ):
-                results = _intact(read, paths, workers, damaged)
-                for done, (episode, rewards) in enumerate(results, start=1):
-                    if len(episode.actions) != lengths[done - 1]:
-                        raise _OtherLength
-                    store.add(episode.observations, episode.actions, episode.physics, rewards)
-                    if progress is not None:
-                        progress(done, len(paths))
+                rows = {path: row for row, path in enumerate(paths)}
+                write = _Writing(read, store, rows, lengths)
+                results = closing(_intact(write, paths, workers, damaged))
+                # Closed before the file is, because threads that read ahead write to it.
+                with results as episodes_read:
+                    for done, (episode, rewards) in enumerate(episodes_read, start=1):
+                        store.note(*episode, rewards)
+                        if progress is not None:
+                            progress(done, len(paths))
                 store.finish(domain, str(directory), dates_of(paths), control)
         except _OtherLength:
             length = episode_length
@@ -186,14 +210,17 @@ def _intact(
             return error
 
     found = False
-    for path, result in zip(paths, in_order(attempt, paths, workers), strict=True):
-        if isinstance(result, AgenticError):
-            if damaged is None:
-                sentence = str(result).removesuffix(".")
-                raise AgenticError(f"{sentence}; --skip-damaged leaves out what cannot be read.")
-            found, damaged[path] = True, str(result)
-        elif not found:
-            yield result
+    with closing(in_order(attempt, paths, workers)) as results:
+        for path, result in zip(paths, results, strict=True):
+            if isinstance(result, AgenticError):
+                if damaged is None:
+                    sentence = str(result).removesuffix(".")
+                    raise AgenticError(
+                        f"{sentence}; --skip-damaged leaves out what cannot be read."
+                    )
+                found, damaged[path] = True, str(result)
+            elif not found:
+                yield result
     if found:
         raise _Damaged
 

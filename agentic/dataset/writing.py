@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import h5py
 import numpy as np
@@ -25,6 +26,7 @@ from agentic.provenance import day, versions
 LIBRARY = ("v108", "v108")
 # Arrays start on a cache line, so that a map of them is aligned for every dtype.
 ALIGNMENT = 64
+# What the disk is behind with when the last episode has been read, at most two of these.
 SYNC_EVERY = 2**26
 PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
 
@@ -74,13 +76,34 @@ class StoreWriter:
         rewards: dict[str, np.ndarray],
     ) -> None:
         """Write the next episode: [T, O], [T, A], [T + 1, P] and every task's rewards [T]."""
+        self.put(self._row, observations, actions, physics, rewards)
+        self.note(observations, actions, physics, rewards)
+
+    def put(
+        self,
+        row: int,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        physics: np.ndarray | None,
+        rewards: dict[str, np.ndarray],
+    ) -> None:
+        """Write the arrays of episode `row`, in any thread and any order."""
         values = {"observations": observations, "actions": actions, "physics": physics}
         values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
         for key, (offset, shape, dtype) in self._arrays.items():
             # Padding is written too, so that no byte of the file depends on what lay on the disk.
-            row = np.ascontiguousarray(values[key], dtype)
-            row = row if len(row) == shape[1] else padded(row, shape[1], dtype)
-            self._output.put(offset + self._row * row.nbytes, row)
+            array = np.ascontiguousarray(values[key], dtype)
+            array = array if len(array) == shape[1] else padded(array, shape[1], dtype)
+            self._output.put(offset + row * array.nbytes, array)
+
+    def note(
+        self,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        physics: np.ndarray | None,
+        rewards: dict[str, np.ndarray],
+    ) -> None:
+        """Take the next episode, which `put` has written, into the hashes and the returns."""
         self._digest.add(observations, actions, rewards)
         if self._layout.physics:
             self._physics.update(np.ascontiguousarray(physics, "<f8"))
@@ -143,7 +166,7 @@ class Output(io.FileIO):
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(path, mode)
         self._failure: OSError | None = None
-        self._pool, self._unsynced = ThreadPoolExecutor(1), 0
+        self._pool, self._unsynced, self._lock = ThreadPoolExecutor(1), 0, Lock()
         self._syncing = self._pool.submit(int)
 
     def close(self) -> None:
@@ -151,15 +174,22 @@ class Output(io.FileIO):
         super().close()
 
     def put(self, offset: int, array: np.ndarray) -> None:
-        """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading."""
+        """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading.
+
+        Any thread may, for no two write the same place.
+        """
         data = memoryview(np.ascontiguousarray(array)).cast("B")
-        self._unsynced += len(data)
+        size = len(data)
         while data:
             written = os.pwrite(self.fileno(), data, offset)
             data, offset = data[written:], offset + written
-        if self._unsynced > SYNC_EVERY and self._syncing.done():
-            # The disk works while the next episodes are read, not after the last of them.
-            self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
+        with self._lock:
+            self._unsynced += size
+            if self._unsynced > SYNC_EVERY and self._syncing.done():
+                # The system tells a disk's failure once, so this may be the only one to hear it.
+                self._syncing.result()
+                # The disk works while the next episodes are read, not after the last of them.
+                self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
 
     def write(self, data: memoryview) -> int:
         try:
@@ -179,6 +209,7 @@ class Output(io.FileIO):
 
     def check(self) -> None:
         """Raise the first failure, if there was one."""
+        self._syncing.result()
         if self._failure is not None:
             raise self._failure
 

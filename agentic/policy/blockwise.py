@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agentic.attention import blockwise_attention, dense_attention
+from agentic.attention import blockwise_attention, dense_attention, ring_attention
 from agentic.policy.config import PolicyConfig
 
 
@@ -22,15 +22,18 @@ class LayerCache(NamedTuple):
     values: jax.Array
 
 
-def by_blocks(function: Callable, x: jax.Array, block: int) -> jax.Array:
-    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of a row at a time."""
+def by_blocks(function: Callable, x: jax.Array, block: int, recompute: bool = True) -> jax.Array:
+    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of a row at a time.
+
+    With `recompute` the backward pass computes each block's insides again instead of keeping them.
+    """
     batch, tokens, width = x.shape
     if tokens <= block:
         return function(x)
     count = -(-tokens // block)
     x = jnp.pad(x, ((0, 0), (0, count * block - tokens), (0, 0)))
     x = x.reshape(batch, count, block, width).swapaxes(0, 1)
-    x = jax.lax.map(jax.checkpoint(function), x)
+    x = jax.lax.map(jax.checkpoint(function) if recompute else function, x)
     return x.swapaxes(0, 1).reshape(batch, count * block, width)[:, :tokens]
 
 
@@ -63,12 +66,25 @@ class BlockwiseBlock(nnx.Module):
         self.feedforward_out = linear(config.feedforward * width, width, residual)
 
     def __call__(
-        self, x: jax.Array, positions: jax.Array, key: jax.Array | None = None
+        self,
+        x: jax.Array,
+        positions: jax.Array,
+        key: jax.Array | None = None,
+        sequence: str | None = None,
+        recompute: bool = True,
     ) -> jax.Array:
-        """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W]."""
+        """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W].
+
+        `sequence` is the mesh axis over which the tokens are split, inside shard_map. `recompute`
+        keeps nothing of the feed-forward network for the backward pass.
+        """
         q, k, v = self.project(x)
-        y = blockwise_attention(q, k, v, causal=True, q_positions=positions, kv_positions=positions)
-        return self._residual(x, y, key)
+        places = {"q_positions": positions, "kv_positions": positions}
+        if sequence is None:
+            y = blockwise_attention(q, k, v, causal=True, **places)
+        else:
+            y = ring_attention(q, k, v, causal=True, axis_name=sequence, **places)
+        return self._residual(x, y, key, recompute)
 
     def extend(
         self, x: jax.Array, positions: jax.Array, cache: LayerCache, slots: jax.Array,
@@ -99,7 +115,9 @@ class BlockwiseBlock(nnx.Module):
         qkv = qkv.reshape(*x.shape[:2], heads + 2 * groups, size)
         return qkv[:, :, :heads], qkv[:, :, heads : heads + groups], qkv[:, :, heads + groups :]
 
-    def _residual(self, x: jax.Array, y: jax.Array, key: jax.Array | None) -> jax.Array:
+    def _residual(
+        self, x: jax.Array, y: jax.Array, key: jax.Array | None, recompute: bool = True
+    ) -> jax.Array:
         rate = self.config.dropout
         keys = (None, None) if key is None else tuple(jax.random.split(key))
         y = self.projection_out(y.reshape(*y.shape[:2], -1))
@@ -109,4 +127,5 @@ class BlockwiseBlock(nnx.Module):
             hidden = nnx.relu(self.feedforward_in(self.feedforward_norm(tokens)))
             return self.feedforward_out(hidden)
 
-        return x + dropout(by_blocks(feedforward, x, self.config.block), rate, keys[1])
+        y = by_blocks(feedforward, x, self.config.block, recompute)
+        return x + dropout(y, rate, keys[1])

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from agentic.policy.blockwise import BlockwiseBlock
 from agentic.policy.config import PolicyConfig
 from agentic.policy.transformer import AgenticTransformer
 
@@ -17,8 +18,13 @@ Parameters = dict[str, Any]
 
 
 @lru_cache(maxsize=8)
-def _skeleton(config: PolicyConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    model = nnx.eval_shape(lambda: AgenticTransformer(config, nnx.Rngs(0)))
+def _skeleton(config: PolicyConfig, part: str) -> tuple[nnx.GraphDef, nnx.State]:
+    build = {
+        "whole": AgenticTransformer,
+        "frame": lambda config, rngs: AgenticTransformer(config, rngs, layers=False),
+        "layer": BlockwiseBlock,
+    }[part]
+    model = nnx.eval_shape(lambda: build(config, nnx.Rngs(0)))
     return nnx.split(model, nnx.Param)
 
 
@@ -35,7 +41,21 @@ def initialize(config: PolicyConfig, key: jax.Array) -> Parameters:
 
 def bind(config: PolicyConfig, parameters: Parameters) -> AgenticTransformer:
     """Return the network with these parameters; meant for use inside a traced function."""
-    graph, state = _skeleton(config)
+    return _bind(config, "whole", parameters)
+
+
+def bind_frame(config: PolicyConfig, parameters: Parameters) -> AgenticTransformer:
+    """Return the network without its layers; `parameters` has none of theirs either."""
+    return _bind(config, "frame", parameters)
+
+
+def bind_layer(config: PolicyConfig, parameters: Parameters) -> BlockwiseBlock:
+    """Return one layer with its parameters, such as `parameters["blocks"][0]` of the whole."""
+    return _bind(config, "layer", parameters)
+
+
+def _bind(config: PolicyConfig, part: str, parameters: Parameters):
+    graph, state = _skeleton(config, part)
     state = jax.tree.map(lambda leaf: leaf, state)
     nnx.replace_by_pure_dict(state, parameters)
     return nnx.merge(graph, state)

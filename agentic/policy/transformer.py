@@ -12,7 +12,8 @@ from flax import nnx
 
 from agentic.policy.blockwise import BlockwiseBlock, LayerCache, dropout
 from agentic.policy.config import PolicyConfig
-from agentic.policy.layout import cut, normalize, positions, previous
+from agentic.policy.inputs import Inputs, flatten
+from agentic.policy.layout import normalize
 from agentic.trajectory import Chain, Window
 
 
@@ -126,12 +127,17 @@ class Head(nnx.Module):
 
 
 class AgenticTransformer(nnx.Module):
-    """The policy network; `PolicyConfig` says which member of the family it is."""
+    """The policy network; `PolicyConfig` says which member of the family it is.
 
-    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+    Without `layers` it is the frame alone, everything around them: training runs the layers by
+    themselves (`agentic.policy.layers`).
+    """
+
+    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs, layers: bool = True):
         self.config = config
         self.embedding = Embedding(config, rngs)
-        self.blocks = nnx.List([BlockwiseBlock(config, rngs) for _ in range(config.layers)])
+        if layers:
+            self.blocks = nnx.List([BlockwiseBlock(config, rngs) for _ in range(config.layers)])
         self.norm = nnx.LayerNorm(config.width, dtype=jnp.dtype(config.dtype), rngs=rngs)
         self.head = Head(config, rngs)
 
@@ -140,9 +146,10 @@ class AgenticTransformer(nnx.Module):
 
         `key` turns dropout on.
         """
-        latents = self.latents(chain, key)
-        actions = self.decode(latents, chain.observations)
-        return actions
+        inputs, (batch, n, steps) = flatten(self.config, chain), chain.mask.shape
+        latents = self.latents(chain, key).reshape(batch, -1, self.config.width)
+        actions = self.decode(latents, inputs.observations)
+        return actions.reshape(batch, n, -1, actions.shape[-1])[:, :, :steps]
 
     def latents(self, chain: Chain | Window, key: jax.Array | None = None) -> jax.Array:
         """Return what each chunk's action is read from: [B, n, C, W]."""
@@ -150,13 +157,12 @@ class AgenticTransformer(nnx.Module):
         *block_keys, last = keys
         for block, block_key in zip(self.blocks, block_keys, strict=True):
             x = block(x, place, block_key)
-        return dropout(self._read(x, chain.mask.shape[1]), self.config.dropout, last)
+        latents = self.read(x, last)
+        return latents.reshape(x.shape[0], chain.mask.shape[1], -1, self.config.width)
 
     def decode(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
-        """Return actions [B, n, T, A] from latents [B, n, C, W] and raw observations [.., T, O]."""
-        config, steps = self.config, observations.shape[-2]
-        spread = jnp.repeat(latents, config.action_chunk, axis=-2)[..., :steps, :]
-        return self.head(spread, normalize(config, observations))
+        """Return actions [B, N, c, A] from latents [B, N, W] and raw observations [B, N, c, O]."""
+        return self.head(latents[..., None, :], normalize(self.config, observations))
 
     def prefill(self, chain: Chain) -> Cache:
         """Return the cache after the chain [B, n', T, ...], n' <= n, has been seen whole."""
@@ -199,36 +205,20 @@ class AgenticTransformer(nnx.Module):
 
     def tokens(self, chain: Chain | Window, key: jax.Array | None):
         """Return embedded tokens [B, n*C*m, W], their places, and dropout keys: one a layer + 1."""
+        return self.embed(flatten(self.config, chain), key)
+
+    def embed(self, inputs: Inputs, key: jax.Array | None):
+        """Return embedded tokens [B, N*m, W], their places, and dropout keys: one a layer + 1."""
         config, embed = self.config, self.embedding
-        chunks = cut(config, chain)
-        present = chunks.mask.any(axis=-1)
-        batch, n, count = present.shape
-        flat = (batch, n, count, -1)
-        values = {
-            "R": chunks.returns_to_go[..., None],
-            "s": chunks.observations,
-            "a": chunks.actions.reshape(flat),
-            "r": chunks.rewards,
-            "d": chunks.completions,
-        }
-        chunk, before = jnp.arange(count)[:, None], dict.fromkeys("ard")
-        if isinstance(chain, Window):
-            chunk = chain.start[:, None, None, None] // config.action_chunk + chunk
-            first = chain.before
-            before = {"a": first.actions, "r": first.rewards, "d": first.completions}
-            before = {letter: x.reshape(batch, n, -1) for letter, x in before.items()}
-        if config.joint:
-            values |= {x: previous(values[x], present, before[x]) for x in "ard"}
         keys = [None] * (config.layers + 2)
         if key is not None:
             keys = list(jax.random.split(key, config.layers + 2))
-        tokens = [embed(letter, values[letter]) for letter in config.inputs]
+        tokens = [embed(letter, inputs.values[letter]) for letter in config.inputs]
         x = sum(tokens)[..., None, :] if config.joint else jnp.stack(tokens, axis=-2)
-        trajectory = jnp.arange(n)[:, None, None]
-        x = embed.place(x, trajectory, chunk)
-        x = x.reshape(batch, n * count * config.tokens_per_chunk, config.width)
-        x = dropout(x, config.dropout, keys[0])
-        return x, positions(config, present), keys[1:]
+        x = embed.place(x, inputs.trajectory[..., None], inputs.chunk[..., None])
+        batch, count, m = inputs.place.shape
+        x = dropout(x.reshape(batch, count * m, config.width), config.dropout, keys[0])
+        return x, inputs.place.reshape(batch, count * m), keys[1:]
 
     def _step_tokens(self, step: Step):
         """Return a step's tokens [B, m', W] with their episode, chunk and offset, [B, m'] each.
@@ -265,10 +255,10 @@ class AgenticTransformer(nnx.Module):
         offset = jnp.asarray([config.inputs.index(x) for x in before + now], jnp.int32)[None]
         return embed.place(x, episode, jnp.maximum(chunk, 0)), episode, chunk, offset
 
-    def _read(self, x: jax.Array, n: int) -> jax.Array:
-        """Pick and norm the tokens that actions are read from: [B, n*C*m, W] -> [B, n, C, W]."""
+    def read(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Pick and norm the tokens that actions are read from: [B, N*m, W] -> [B, N, W]."""
         config = self.config
         m = config.tokens_per_chunk
         offset = 0 if config.joint else config.inputs.index("s")
-        x = x.reshape(x.shape[0], n, -1, m, config.width)[:, :, :, offset]
-        return self.norm(x)
+        x = x.reshape(x.shape[0], -1, m, config.width)[:, :, offset]
+        return dropout(self.norm(x), config.dropout, key)

@@ -1,12 +1,14 @@
 """Laws of converting: the same bytes for every number of workers, options that say what is kept."""
 
+import errno
+import os
 import re
 
 import h5py
 import numpy as np
 import pytest
 
-from agentic.dataset import convert, load_dataset
+from agentic.dataset import convert, load_dataset, writing
 from agentic.dataset.exorl import list_episodes, write_episode
 from agentic.dataset.store import open_arrays
 from agentic.errors import AgenticError
@@ -157,3 +159,49 @@ def test_a_store_of_another_width_is_refused_or_observed_anew(tmp_path, recorded
     states = plain.physics[0, :-1]
     np.testing.assert_array_equal(data.observations[0], observations("walker_run", states))
     assert data.fingerprint != plain.fingerprint or (data.observations == plain.observations).all()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(
+    ("call", "place", "sync_every"), [("pwrite", 2, 2**24), ("fdatasync", 1, 0)]
+)
+def test_a_failing_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path, directory, monkeypatch, workers, call, place, sync_every
+):
+    folder, out, calls = directory(6, 3, 9, 5, 7, 2, 8), tmp_path / "store.h5", []
+    here, works = sorted(tmp_path.iterdir()), getattr(os, call)
+
+    def fails_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == place:
+            raise OSError(errno.EIO, "Input/output error")
+        return works(*arguments)
+
+    monkeypatch.setattr(writing, "SYNC_EVERY", sync_every)
+    monkeypatch.setattr(os, call, fails_once)
+    with pytest.raises(AgenticError, match=r"store\.h5 could not be written \(Input/output error"):
+        convert(folder, out, workers=workers)
+    assert len(calls) >= place and sorted(tmp_path.iterdir()) == here
+    monkeypatch.undo()
+    assert convert(folder, out, workers=workers).episodes == 7
+
+
+def test_nothing_is_written_after_an_interrupted_conversion_has_ended(
+    tmp_path, directory, monkeypatch
+):
+    """Threads that read ahead are waited for: a closed file's number may be another file's."""
+    writes, works = [], os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda *a: writes.append(a[0]) or works(*a))
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    closed = []
+    close = writing.Output.close
+    monkeypatch.setattr(
+        writing.Output, "close", lambda self: closed.append(len(writes)) or close(self)
+    )
+    with pytest.raises(KeyboardInterrupt) as caught:
+        convert(directory(*[400] * 20), tmp_path / "store.h5", progress=interrupt, workers=5)
+    caught.value.with_traceback(None)
+    assert closed and closed[0] == len(writes)

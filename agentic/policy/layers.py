@@ -1,0 +1,77 @@
+"""The layers as training runs them: scanned, recomputed as chosen, split over devices.
+
+Axis letters: B batch, N chunks (`agentic.policy.inputs`), W width.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+from agentic.policy.config import PolicyConfig
+from agentic.policy.inputs import Inputs
+from agentic.policy.parameters import Parameters, bind_frame, bind_layer
+from agentic.policy.transformer import AgenticTransformer
+
+Remat = Literal["none", "block", "layer", "offload"]
+REMATS: dict[Remat, str] = {
+    "none": "keep what the backward pass needs",
+    "block": "compute the feed-forward network again, block by block",
+    "layer": "keep the layers' inputs alone and compute all else again",
+    "offload": "the same, with the layers' inputs in the host's memory",
+}
+# Up to here a loop over layers saves no compile time worth the copies that it makes.
+UNROLLED = 4
+
+
+def run_layers(
+    config: PolicyConfig,
+    parameters: Parameters,
+    inputs: Inputs,
+    key: jax.Array | None = None,
+    remat: Remat = "block",
+    sequence: str | None = None,
+    gather: Callable[[str, Any], Any] = lambda _, tree: tree,
+) -> tuple[AgenticTransformer, jax.Array]:
+    """Return the network around the layers, and the latents [B, N, W] of flat inputs.
+
+    Args:
+      config, parameters: the network.
+      inputs: chunks, in any order.
+      key: turns dropout on.
+      remat: what the backward pass finds and what it computes again: see REMATS.
+      sequence: mesh axis over which N is split, where this runs inside shard_map.
+      gather: makes whole parameters of this device's share: of the "frame", or of one "layer" at
+        a time, so that no more than one is ever whole.
+    """
+    around = {name: tree for name, tree in parameters.items() if name != "blocks"}
+    frame = bind_frame(config, gather("frame", around))
+    x, place, keys = frame.embed(inputs, key)
+
+    def layer(x: jax.Array, own: tuple) -> tuple[jax.Array, None]:
+        shares, block_key = own
+        x = checkpoint_name(x, "layer_input")
+        block = bind_layer(config, gather("layer", shares))
+        return block(x, place, block_key, sequence, recompute=remat != "none"), None
+
+    if remat == "layer":
+        layer = jax.checkpoint(layer)
+    elif remat == "offload":
+        policy = jax.checkpoint_policies.save_and_offload_only_these_names(
+            names_which_can_be_saved=[],
+            names_which_can_be_offloaded=["layer_input"],
+            offload_src="device",
+            offload_dst="pinned_host",
+        )
+        layer = jax.checkpoint(layer, policy=policy)
+    shares = [parameters["blocks"][index] for index in range(config.layers)]
+    if config.layers <= UNROLLED:
+        for own in zip(shares, keys[:-1], strict=True):
+            x, _ = layer(x, own)
+    else:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *shares)
+        layer_keys = None if key is None else jnp.stack(keys[:-1])
+        x, _ = jax.lax.scan(layer, x, (stacked, layer_keys))
+    return frame, frame.read(x, keys[-1])
