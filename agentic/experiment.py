@@ -24,6 +24,7 @@ from agentic.mesh import MeshShape, make_mesh, process_share
 from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.parameters import initialize
+from agentic.policy.presets import Model, preset
 from agentic.run_folder import MetricsLog, read_config, write_json
 from agentic.simulation.tasks import get_task
 from agentic.training import (
@@ -84,9 +85,10 @@ class ExperimentConfig:
         completion: completion token where the "target" is met, or at every end ("done").
         loss: on the steps of "all" trajectories of a chain, or of its "last".
         trajectory_embedding: whether the model knows the index of a trajectory in its context.
-        layers: of the Transformer; the paper has 3.
-        heads: of attention, dividing the width; the paper has 1.
-        width: channels of a token; the paper has 128.
+        model: size of the Transformer; the paper has 3 layers, 1 head and width 128.
+        layers: instead of the model's.
+        heads: of attention, dividing the width, instead of the model's.
+        width: channels of a token, instead of the model's.
         dropout: rate on residual branches, embeddings and latents; the paper has 0.1.
         dtype: "float32" or "bfloat16" activations.
         steps: optimiser steps.
@@ -122,9 +124,10 @@ class ExperimentConfig:
     completion: Literal["target", "done"] = SamplerConfig.completion
     loss: Literal["all", "last"] = TrainingConfig.loss
     trajectory_embedding: bool = PolicyConfig.trajectory_embedding
-    layers: int = PolicyConfig.layers
-    heads: int = PolicyConfig.heads
-    width: int = PolicyConfig.width
+    model: Model = "3x128"
+    layers: int | None = None
+    heads: int | None = None
+    width: int | None = None
     dropout: float = PolicyConfig.dropout
     dtype: Literal["float32", "bfloat16"] = PolicyConfig.dtype
     steps: int = TrainingConfig.steps
@@ -221,12 +224,15 @@ class ExperimentConfig:
 
     def _network(self, **fields) -> PolicyConfig:
         inputs = METHODS[self.method].inputs
+        size = preset(self.model)._asdict()
+        size |= {name: getattr(self, name) for name in size if getattr(self, name) is not None}
         return _project(
             self,
             PolicyConfig,
             inputs=inputs.replace("d", "") if self.layout == "4" else inputs,
             joint=self.layout == "1",
             action_chunk=self.steps_per_token,
+            **size,
             **fields,
         )
 

@@ -66,6 +66,7 @@ DOORS = {
         "training",
         "parallel",
         "experiment",
+        "bench",
         "doctor",
     },
 }
