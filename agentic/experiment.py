@@ -23,6 +23,7 @@ from agentic.interruption import Interrupted, Interruption
 from agentic.mesh import MeshShape, make_mesh, process_share
 from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.layers import Remat
 from agentic.policy.parameters import initialize
 from agentic.policy.presets import Model, preset
 from agentic.run_folder import MetricsLog, read_config, write_json
@@ -105,6 +106,9 @@ class ExperimentConfig:
         mesh: devices to train on, such as "data=2,fsdp=2,sequence=2": `data` and `fsdp` share the
             chains of a batch, `fsdp` also parameters and optimiser state, `sequence` the steps of
             every chain. By default one device, and all of them for several processes (data).
+        remat: what the backward pass keeps and what it computes again: "none" keeps all, "block"
+            all but the feed-forward network's insides, "layer" the layers' inputs, "offload" those
+            in the host's memory. Less memory, more work, the same result.
         prefetch: megabytes for batches that a thread draws ahead; 0 draws them in between steps.
     """
 
@@ -141,6 +145,7 @@ class ExperimentConfig:
     checkpoint_every: int = TrainingConfig.checkpoint_every
     accumulate: int = TrainingConfig.accumulate
     mesh: str | None = None
+    remat: Remat = TrainingConfig.remat
     prefetch: int = 256
 
     def __post_init__(self):
@@ -429,7 +434,7 @@ def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> d
 
 
 # How the same step is computed, which may change from one part of a run to the next.
-HOW = {"accumulate"}
+HOW = {"accumulate", "remat"}
 
 
 def _check_same(now: dict, before: dict, folder: Path) -> None:

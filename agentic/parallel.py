@@ -20,7 +20,7 @@ from agentic.gradient import gather, mesh_gradient
 from agentic.mesh import ROWS, SEQUENCE, parameter_specs, place_batch
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs, flatten
-from agentic.policy.layers import run_layers
+from agentic.policy.layers import Remat, run_layers
 from agentic.policy.parameters import Parameters
 from agentic.training import (
     Loss,
@@ -110,7 +110,7 @@ def make_mesh_step(
         def whole(part: str, shares: Any) -> Any:
             return gather(shares, parts[part])
 
-        error = partial(share_error, policy, sequence=sequence, gather=whole)
+        error = partial(share_error, policy, sequence=sequence, gather=whole, remat=config.remat)
         return mesh_gradient(error, config.accumulate, mesh, SHARE_SPEC, parameters, share, key)
 
     return make_step(policy, config, gradient, mesh)
@@ -123,6 +123,7 @@ def share_error(
     key: jax.Array | None,
     sequence: str | None,
     gather: Callable[[str, Any], Any],
+    remat: Remat = "block",
 ) -> tuple[jax.Array, jax.Array]:
     """Return what `agentic.training.chain_error` does, for the chunks of one device.
 
@@ -131,9 +132,9 @@ def share_error(
         share: this device's chunks.
         key: turns dropout on.
         sequence: the mesh axis over which N is split, or None.
-        gather: as in `agentic.policy.layers.run_layers`.
+        gather, remat: as in `agentic.policy.layers.run_layers`.
     """
     inputs, weight = share
-    network, latents = run_layers(config, parameters, inputs, key, sequence=sequence, gather=gather)
+    network, latents = run_layers(config, parameters, inputs, key, remat, sequence, gather)
     error = squared_error(network, latents, inputs.observations, inputs.actions, weight)
     return error, jnp.sum(weight)

@@ -17,7 +17,7 @@ from agentic.gradient import Gradient, mean_gradient
 from agentic.mesh import state_sharding
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs, flatten
-from agentic.policy.layers import Remat, run_layers
+from agentic.policy.layers import REMATS, Remat, run_layers
 from agentic.policy.parameters import Parameters, initialize
 from agentic.policy.transformer import AgenticTransformer
 from agentic.trajectory import Chain, Window
@@ -44,6 +44,9 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints; the last step always has one.
         accumulate: parts that a batch is cut into, one after another, to save memory; the step is
             that of the whole batch.
+        remat: what the backward pass finds in memory and what it computes again, to the same
+            result: "none" keeps all, "block" all but the feed-forward network's insides, "layer"
+            the layers' inputs, "offload" those in the host's memory.
     """
 
     steps: int = 2500
@@ -56,6 +59,7 @@ class TrainingConfig:
     log_every: int = 20
     checkpoint_every: int = 500
     accumulate: int = 1
+    remat: Remat = "block"
 
     def __post_init__(self):
         for name in ("steps", "log_every", "checkpoint_every", "accumulate"):
@@ -68,6 +72,8 @@ class TrainingConfig:
             raise AgenticError(
                 f"loss is {self.loss!r}; {closest(str(self.loss), ('all', 'last'))}."
             )
+        if self.remat not in REMATS:
+            raise AgenticError(f"remat is {self.remat!r}; {closest(str(self.remat), REMATS)}.")
 
 
 class TrainState(NamedTuple):
@@ -271,11 +277,11 @@ def _chain_gradient(policy: PolicyConfig, config: TrainingConfig) -> Gradient:
     """Return the loss and its gradient for chains on one device."""
 
     def error(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
-        return chain_error(policy, parameters, chain, config.loss, key)
+        return chain_error(policy, parameters, chain, config.loss, key, config.remat)
 
     def whole(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
         def objective(parameters: Parameters) -> jax.Array:
-            return chain_loss(policy, parameters, chain, config.loss, key)
+            return chain_loss(policy, parameters, chain, config.loss, key, config.remat)
 
         return jax.value_and_grad(objective)(parameters)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from agentic.attention import blockwise_attention
+from agentic.errors import AgenticError
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs
 from agentic.policy.parameters import Parameters, bind_frame, bind_layer
@@ -25,6 +26,10 @@ REMATS: dict[Remat, str] = {
 }
 # Up to here a loop over layers saves no compile time worth the copies that it makes.
 UNROLLED = 4
+
+
+def _memories() -> list[str]:
+    return sorted(memory.kind for memory in jax.devices()[0].addressable_memories())
 
 
 def run_layers(
@@ -48,7 +53,15 @@ def run_layers(
       gather: makes whole parameters of this device's share: of the "frame", or of one "layer" at
         a time, so that no more than one is ever whole.
       attend: what attends where N is not split.
+
+    Raises:
+      AgenticError: remat is "offload" where devices cannot reach the host's memory.
     """
+    if remat == "offload" and "pinned_host" not in _memories():
+        raise AgenticError(
+            f"remat is 'offload', and {jax.default_backend()} devices cannot put arrays into the "
+            f"host's memory (they have {', '.join(_memories())}); take 'layer'."
+        )
     around = {name: tree for name, tree in parameters.items() if name != "blocks"}
     frame = bind_frame(config, gather("frame", around))
     x, place, keys = frame.embed(inputs, key)
