@@ -10,6 +10,8 @@ XLA's analysis of the program says what it holds at once. Variants of one model:
     blockwise           the feed-forward network in blocks too
       recomputed        the same, and layers are computed again from their inputs
 
+Offloading is left out: on a CPU the host's memory is the device's, and the analysis says no more.
+
 The bytes of attention in blocks grow linearly and those of dense attention quadratically with the
 tokens; contexts are read off the line through chains of 4 and 8 trajectories, or the parabola
 through 1, 2 and 4 of them. The analysis is that of the backend at hand: on a CPU, bfloat16 products
@@ -24,7 +26,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from agentic.attention import blockwise_attention, dense_attention
 from agentic.errors import AgenticError, closest
@@ -67,7 +68,7 @@ class Options:
     """Measure what a training step holds in memory, without running it.
 
     Attributes:
-        models: presets, such as 350m 1b.
+        model: presets, such as 350m 1b.
         variants: which of them; ratios need "vanilla" and "memory-efficient".
         trajectories: length of the chain that is asked to fit.
         steps: of a trajectory.
@@ -76,7 +77,7 @@ class Options:
         devices: among which state and context are divided evenly.
     """
 
-    models: tuple[str, ...] = ("350m",)
+    model: tuple[str, ...] = ("350m",)
     variants: tuple[str, ...] = tuple(VARIANTS)
     trajectories: int = 32
     steps: int = 1000
@@ -85,13 +86,13 @@ class Options:
     devices: int = 1
 
     def __post_init__(self):
-        for name in self.models:
+        for name in self.model:
             preset(name)
         for name in self.variants:
             if name not in VARIANTS:
                 raise AgenticError(f"variants has {name!r}; {closest(name, VARIANTS)}.")
-        if not self.models or not self.variants:
-            raise AgenticError("models and variants are empty in part; give one of each at least.")
+        if not self.model or not self.variants:
+            raise AgenticError("model or variants is empty; give one of each at least.")
         for name in ("trajectories", "steps", "devices"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -109,7 +110,7 @@ class Bytes(NamedTuple):
 def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
     """Return a row for every model and variant."""
     rows = []
-    for model in options.models:
+    for model in options.model:
         laws = {}
         for name in options.variants:
             say(f"{model}: compiling {name}")
@@ -141,7 +142,7 @@ def training_step(config: PolicyConfig, variant: Variant) -> Callable:
     def step(state, chain):
         value, gradient = gradient_of(state.parameters, chain)
         updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
-        parameters = optax.apply_updates(state.parameters, updates)
+        parameters = jax.tree.map(jnp.add, state.parameters, updates)
         return state._replace(parameters=parameters, optimizer=moments), value
 
     return jax.jit(step, donate_argnums=0)

@@ -33,7 +33,7 @@ class Options:
     """Measure training steps.
 
     Attributes:
-        models: presets.
+        model: presets.
         trajectories: lengths of chains.
         tokens_per_step: 5 and 1, one or both.
         action_chunk: steps a token covers where there is one token a step.
@@ -45,7 +45,7 @@ class Options:
         full: also chains that take minutes a step on a CPU.
     """
 
-    models: tuple[str, ...] = ("3x128", "20m")
+    model: tuple[str, ...] = ("3x128", "20m")
     trajectories: tuple[int, ...] = (4, 32)
     tokens_per_step: tuple[int, ...] = (5, 1)
     action_chunk: int = PolicyConfig.action_chunk
@@ -57,7 +57,7 @@ class Options:
     full: bool = False
 
     def __post_init__(self):
-        for name in self.models:
+        for name in self.model:
             preset(name)
         for name in ("action_chunk", "steps", "batch_size", "repeats", "product"):
             if getattr(self, name) < 1:
@@ -69,7 +69,7 @@ class Options:
 def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
     """Return a row for every model, layout and length of chain."""
     rows = []
-    for model in options.models:
+    for model in options.model:
         for tokens in options.tokens_per_step:
             for n in options.trajectories:
                 config = policy(options, model, tokens, n)

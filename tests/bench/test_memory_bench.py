@@ -33,7 +33,7 @@ def test_each_way_to_save_memory_saves_some():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"models": ("351m",)}, "model is '351m'; did you mean '350m'"),
+        ({"model": ("351m",)}, "model is '351m'; did you mean '350m'"),
         ({"trajectories": 0}, "trajectories is 0"),
         ({"budgets": ()}, "give gigabytes"),
         ({"variants": ("blockwize",)}, "did you mean 'blockwise'"),

@@ -34,9 +34,9 @@ def test_every_order_of_the_chunks_gives_the_loss_of_the_chain(layout, loss):
     parameters, chain = synthetic.parameters(config), synthetic.chain()
     count = flatten(config, chain).chunk.shape[1]
     order = np.random.default_rng(0).permutation(count)
-    expected = jax.value_and_grad(
-        lambda p: chain_loss(config, p, chain, loss, None)
-    )(parameters)  # fmt: skip
+    expected = jax.jit(jax.value_and_grad(lambda p: chain_loss(config, p, chain, loss, None)))(
+        parameters
+    )
     found = flat_loss(config, loss, order)(parameters, chain)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), expected, found)
 
