@@ -3,6 +3,8 @@
 With one process everything here is free: nothing is sent and no one is waited for.
 """
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,16 +125,33 @@ def any_of(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
+class LostProcess(AgenticError):
+    """Raised where work in common fails because another process has ended."""
+
+
 @contextmanager
 def together() -> Iterator[None]:
-    """Turn what a lost process does to this one into one sentence."""
+    """Turn what a lost process does to this one into LostProcess, one sentence."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
         reason = str(error).splitlines()[0]
-        raise AgenticError(
+        raise LostProcess(
             f"process {jax.process_index()} of {jax.process_count()} lost another one ({reason}); "
             "see what that one says, then start all of them again with --resume."
         ) from error
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Where another process is lost, say so and end this program.
+
+    Leaving as usual would wait for the lost one, in vain, and then abort without a word of ours.
+    """
+    try:
+        yield
+    except LostProcess as lost:
+        print(f"error: {lost}", file=sys.stderr, flush=True)
+        os._exit(1)

@@ -9,7 +9,7 @@ import tyro
 from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset
 from agentic.experiment import ExperimentConfig, load_data, run
-from agentic.processes import Processes, leads, wait
+from agentic.processes import Processes, ending_at_once, leads, wait
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,12 @@ def train(arguments: Sequence[str]) -> None:
         for kind in (ExperimentConfig, Processes)
     )
     others.start()
+    with ending_at_once():
+        train_together(config, command)
+
+
+def train_together(config: ExperimentConfig, command: TrainCommand) -> None:
+    """Train, of several processes the first with words and bars and the others without."""
     if command.relabel:
         if leads():
             label_if_needed(config)
