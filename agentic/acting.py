@@ -17,9 +17,10 @@ import numpy as np
 
 from agentic import hindsight
 from agentic.errors import AgenticError
+from agentic.policy import cache as kv
+from agentic.policy.cache import Cache, Step, empty_cache
 from agentic.policy.config import PolicyConfig
 from agentic.policy.parameters import Parameters, bind
-from agentic.policy.transformer import Cache, Step, empty_cache
 from agentic.trajectory import Chain
 
 
@@ -41,7 +42,7 @@ def _compiled(config: PolicyConfig):
 
     @partial(jax.jit, donate_argnums=(1, 2))
     def extend(parameters: Parameters, cache: Cache, latents: jax.Array, step: Step):
-        cache, fresh = bind(config, parameters).extend(cache, step)
+        cache, fresh = kv.extend(bind(config, parameters), cache, step)
         return cache, jnp.where(step.write[:, None], fresh, latents)
 
     @jax.jit
@@ -50,7 +51,7 @@ def _compiled(config: PolicyConfig):
 
     @jax.jit
     def prefill(parameters: Parameters, chain: Chain):
-        return bind(config, parameters).prefill(chain)
+        return kv.prefill(bind(config, parameters), chain)
 
     return extend, act, prefill
 

@@ -3,15 +3,16 @@
 import dataclasses
 import json
 from collections.abc import Callable, Sized
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from agentic import checkpoint, provenance
+from agentic import checkpoint, processes, provenance
 from agentic.acting import ContextPolicy
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
@@ -19,11 +20,22 @@ from agentic.dataset.prefetch import Prefetch, Sampler
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
 from agentic.interruption import Interrupted, Interruption
+from agentic.mesh import MeshShape, make_mesh, process_share
+from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.layers import Remat
 from agentic.policy.parameters import initialize
+from agentic.policy.presets import Model, preset
 from agentic.run_folder import MetricsLog, read_config, write_json
 from agentic.simulation.tasks import get_task
-from agentic.training import TrainingConfig, TrainState, fit, initial_state, make_step
+from agentic.training import (
+    TrainingConfig,
+    TrainState,
+    fit,
+    initial_state,
+    make_step,
+    state_like,
+)
 
 Method = Literal["at", "dt", "bc", "bc10"]
 Layout = Literal["5", "4", "1"]
@@ -74,9 +86,10 @@ class ExperimentConfig:
         completion: completion token where the "target" is met, or at every end ("done").
         loss: on the steps of "all" trajectories of a chain, or of its "last".
         trajectory_embedding: whether the model knows the index of a trajectory in its context.
-        layers: of the Transformer; the paper has 3.
-        heads: of attention, dividing the width; the paper has 1.
-        width: channels of a token; the paper has 128.
+        model: size of the Transformer; the paper has 3 layers, 1 head and width 128.
+        layers: instead of the model's.
+        heads: of attention, dividing the width, instead of the model's.
+        width: channels of a token, instead of the model's.
         dropout: rate on residual branches, embeddings and latents; the paper has 0.1.
         dtype: "float32" or "bfloat16" activations.
         steps: optimiser steps.
@@ -88,6 +101,14 @@ class ExperimentConfig:
         seed: draws parameters, batches and dropout.
         log_every: steps between logged metrics.
         checkpoint_every: steps between checkpoints; the last step always has one.
+        accumulate: parts that a batch is cut into, one after another, to save memory; the step is
+            that of the whole batch.
+        mesh: devices to train on, such as "data=2,fsdp=2,sequence=2": `data` and `fsdp` share the
+            chains of a batch, `fsdp` also parameters and optimiser state, `sequence` the steps of
+            every chain. By default one device, and all of them for several processes (data).
+        remat: what the backward pass keeps and what it computes again: "none" keeps all, "block"
+            all but the feed-forward network's insides, "layer" the layers' inputs, "offload" those
+            in the host's memory. Less memory, more work, the same result.
         prefetch: megabytes for batches that a thread draws ahead; 0 draws them in between steps.
     """
 
@@ -107,9 +128,10 @@ class ExperimentConfig:
     completion: Literal["target", "done"] = SamplerConfig.completion
     loss: Literal["all", "last"] = TrainingConfig.loss
     trajectory_embedding: bool = PolicyConfig.trajectory_embedding
-    layers: int = PolicyConfig.layers
-    heads: int = PolicyConfig.heads
-    width: int = PolicyConfig.width
+    model: Model = "3x128"
+    layers: int | None = None
+    heads: int | None = None
+    width: int | None = None
     dropout: float = PolicyConfig.dropout
     dtype: Literal["float32", "bfloat16"] = PolicyConfig.dtype
     steps: int = TrainingConfig.steps
@@ -121,6 +143,9 @@ class ExperimentConfig:
     seed: int = TrainingConfig.seed
     log_every: int = TrainingConfig.log_every
     checkpoint_every: int = TrainingConfig.checkpoint_every
+    accumulate: int = TrainingConfig.accumulate
+    mesh: str | None = None
+    remat: Remat = TrainingConfig.remat
     prefetch: int = 256
 
     def __post_init__(self):
@@ -140,6 +165,21 @@ class ExperimentConfig:
                 f"take a multiple of {self.chain_length}."
             )
         self.sampler(range(self.chain_length))
+        if self.mesh is not None:
+            self.check_share(MeshShape.parse(self.mesh))
+        else:
+            self.check_share(MeshShape())
+
+    def check_share(self, shape: MeshShape) -> None:
+        """Raise AgenticError unless a batch can be dealt to the devices and micro-batches."""
+        chains, unit = self.batch_size // self.chain_length, shape.rows * self.accumulate
+        if chains % unit:
+            near = max(round(chains / unit), 1) * unit * self.chain_length
+            raise AgenticError(
+                f"batch_size is {self.batch_size} trajectories in {chains} chains, to be shared by "
+                f"data * fsdp * accumulate = {shape.data} * {shape.fsdp} * "
+                f"{self.accumulate}; take a multiple of {unit * self.chain_length}, such as {near}."
+            )
 
     @property
     def chain_length(self) -> int:
@@ -189,12 +229,15 @@ class ExperimentConfig:
 
     def _network(self, **fields) -> PolicyConfig:
         inputs = METHODS[self.method].inputs
+        size = preset(self.model)._asdict()
+        size |= {name: getattr(self, name) for name in size if getattr(self, name) is not None}
         return _project(
             self,
             PolicyConfig,
             inputs=inputs.replace("d", "") if self.layout == "4" else inputs,
             joint=self.layout == "1",
             action_chunk=self.steps_per_token,
+            **size,
             **fields,
         )
 
@@ -228,18 +271,21 @@ def run(
         config: what to train on what.
         folder: the run folder; must be new or empty unless `resume`.
         resume: continue from the newest checkpoint; the result is bit-equal to a run that was
-            never interrupted.
+            never interrupted, on the same mesh, and on another one equal up to rounding.
         data: the data set where it is loaded already.
         progress: called with each metrics record.
 
+    Of several processes (`agentic.processes`) all must call this alike; the first one writes
+    everything but the checkpoints, which all of them write. They need one file system.
+
     Raises:
-        AgenticError: bad configuration or data, a folder in use, a loss that is not finite.
+        AgenticError: bad configuration or data, a folder in use, a loss that is not finite, a mesh
+            that the devices cannot form, another process lost.
         Interrupted: after Ctrl-C, when the state is saved.
     """
-    folder = Path(folder)
+    folder, mesh = Path(folder), _mesh(config)
     data = data if data is not None else load_data(config)
     policy, training = config.policy(data), config.training()
-    sampler = ChainSampler(data, config.sampler(data))
     document = describe(config, policy, data)
     if resume:
         _check_same(document, read_config(folder), folder)
@@ -247,32 +293,62 @@ def run(
         raise AgenticError(
             f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
         )
-    else:
-        write_json(folder / "config.json", document)
-    state = initial_state(policy, training)
-    if resume and checkpoint.steps(folder):
-        state = _restore(folder, state)
-    with (
-        MetricsLog(folder, int(state.step)) as log,
-        _ahead(sampler, config.prefetch) as batches,
-    ):
-        _loop(state, policy, training, batches, folder, log, progress)
+    with processes.together(), ExitStack() as stack:
+        processes.wait("checked")  # No one may find a config.json that the first one writes now.
+        if not resume and processes.leads():
+            write_json(folder / "config.json", document)
+        if resume and checkpoint.steps(folder):
+            state = _restore(folder, state_like(policy, training, mesh))
+        else:
+            state = initial_state(policy, training, mesh)
+        log = None
+        if processes.leads():
+            log = stack.enter_context(MetricsLog(folder, int(state.step)))
+        if mesh is None:
+            step, sampler = make_step(policy, training), ChainSampler(data, config.sampler(data))
+        else:
+            step = make_mesh_step(policy, training, mesh)
+            sampler = _share_sampler(config, data, policy, mesh)
+        batches = stack.enter_context(_ahead(sampler, config.prefetch))
+        if mesh is not None:
+            drawn, batches = batches, lambda index: place_share(drawn(index), mesh)
+        _loop(state, step, training, batches, folder, log, progress)
     return folder
+
+
+def _mesh(config: ExperimentConfig) -> Mesh | None:
+    """Return the devices to train on; None is one device, with nothing to divide."""
+    if config.mesh is not None:
+        return make_mesh(MeshShape.parse(config.mesh))
+    if jax.process_count() == 1:
+        return None
+    shape = MeshShape(data=jax.device_count())
+    config.check_share(shape)
+    return make_mesh(shape)
+
+
+def _share_sampler(config: ExperimentConfig, data: Dataset, policy: PolicyConfig, mesh: Mesh):
+    """Return what draws this process's share of every batch and deals it to the mesh."""
+    index, count = process_share(mesh)
+    share = {"process_index": index, "process_count": count}
+    sampler = ChainSampler(data, config.sampler(data), **share)
+    dealt = deal(policy, config.loss, mesh)
+    return lambda step: dealt(sampler(step))
 
 
 def _ahead(sampler: ChainSampler, megabytes: int) -> AbstractContextManager[Sampler]:
     return Prefetch(sampler, megabytes * 10**6) if megabytes else nullcontext(sampler)
 
 
-def _loop(state, policy, training, sampler, folder, log, progress) -> None:
+def _loop(state, step, training, sampler, folder, log, progress) -> None:
     """Train, log and save; Ctrl-C is met at the next record, when the state is whole and finite."""
     saved = int(state.step)
     with Interruption() as interruption:
-        loop = fit(state, make_step(policy, training), sampler, training)
-        for reached, record in loop:
-            log.write(record)
+        for reached, record in fit(state, step, sampler, training):
+            if log is not None:
+                log.write(record)
             done = record["step"]
-            stopping = interruption.requested and done < training.steps
+            stopping = processes.any_of(interruption.requested) and done < training.steps
             due = done // training.checkpoint_every > saved // training.checkpoint_every
             if due or stopping or done == training.steps:
                 _save(folder, done, reached)
@@ -352,8 +428,13 @@ def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> d
         "policy": dataclasses.asdict(policy),
         "sampler": dataclasses.asdict(config.sampler(data)),
         "training": dataclasses.asdict(config.training()),
+        "processes": jax.process_count(),
         **provenance.of_run(jax.devices()[0].device_kind),
     }
+
+
+# How the same step is computed, which may change from one part of a run to the next.
+HOW = {"accumulate", "remat"}
 
 
 def _check_same(now: dict, before: dict, folder: Path) -> None:
@@ -368,6 +449,8 @@ def _check_same(now: dict, before: dict, folder: Path) -> None:
     parts = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
     for part, kind in parts.items():
         for name, value in json.loads(json.dumps(now[part])).items():
+            if name in HOW:
+                continue
             # A run from before an option existed was trained with what is its default now.
             earlier = before[part].get(name, getattr(kind, name, None))
             if earlier != value:

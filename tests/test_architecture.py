@@ -18,11 +18,21 @@ ROOT = Path(agentic.__file__).parent
 # Bottom first. Modules in one row do not know each other.
 LEVELS = [
     {"errors"},
-    {"trajectory", "attention", "stats", "files", "interruption", "provenance"},
-    {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
+    {
+        "trajectory",
+        "attention",
+        "stats",
+        "files",
+        "interruption",
+        "provenance",
+        "processes",
+        "mesh",
+    },
+    {"gradient", "protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
     {"acting"},
     {"dataset", "rollout"},
     {"training", "evaluation", "collect"},
+    {"parallel"},
     {"experiment"},
     {"report", "bench"},
     # The package itself: the names that users import.
@@ -46,12 +56,17 @@ DOORS = {
     "rich": {"cli"},
     "jax": {
         "attention",
+        "mesh",
+        "processes",
+        "gradient",
         "policy",
         "checkpoint",
         "acting",
         "collect",
         "training",
+        "parallel",
         "experiment",
+        "bench",
         "doctor",
     },
 }

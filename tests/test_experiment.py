@@ -277,6 +277,10 @@ def test_methods_are_settings_of_one_network(data, method, layout, inputs, traje
         ({"layout": "6"}, "layout is '6'; .*valid: 1, 4, 5"),
         ({"batch_size": 5}, "batch_size is 5 trajectories, in chains of 2; take a multiple of 2"),
         ({"batch_size": 1}, "batch_size is 1"),
+        ({"mesh": "fspd=2"}, "did you mean fsdp=2"),
+        ({"mesh": "data=3"}, r"batch_size is 4 .* in 2 chains, .* = 3 \* 1 \* 1; .* such as 6"),
+        ({"mesh": "data=2", "accumulate": 2}, r"2 \* 1 \* 2; take a multiple of 8, such as 8"),
+        ({"accumulate": 0}, "accumulate is 0; it must be at least 1"),
         ({"prefetch": -1}, "prefetch is -1 megabytes; it must be at least 0"),
     ],
 )

@@ -9,10 +9,11 @@ import tyro
 from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset
 from agentic.experiment import ExperimentConfig, load_data, run
+from agentic.processes import Processes, ending_at_once, leads, wait
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(ExperimentConfig):
+class TrainCommand(ExperimentConfig, Processes):
     """Train a policy on a data set.
 
     Attributes:
@@ -30,10 +31,24 @@ class TrainCommand(ExperimentConfig):
 def train(arguments: Sequence[str]) -> None:
     """Parse and run."""
     command = tyro.cli(TrainCommand, prog="agentic train", args=arguments)
-    own = {field.name: getattr(command, field.name) for field in fields(ExperimentConfig)}
-    config = ExperimentConfig(**own)
+    config, others = (
+        kind(**{field.name: getattr(command, field.name) for field in fields(kind)})
+        for kind in (ExperimentConfig, Processes)
+    )
+    others.start()
+    with ending_at_once():
+        train_together(config, command)
+
+
+def train_together(config: ExperimentConfig, command: TrainCommand) -> None:
+    """Train, of several processes the first with words and bars and the others without."""
     if command.relabel:
-        label_if_needed(config)
+        if leads():
+            label_if_needed(config)
+        wait("labelled")
+    if not leads():
+        run(config, command.out, command.resume)
+        return
     data = load(config)
     train_with_progress(config, command.out, command.resume, data)
     say(f"trained: {command.out}\nnext: agentic evaluate {command.out}")

@@ -5,21 +5,13 @@ exists for one block of tokens at a time and is recomputed in the backward pass.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agentic.attention import blockwise_attention, dense_attention, ring_attention
+from agentic.attention import blockwise_attention, ring_attention
 from agentic.policy.config import PolicyConfig
-
-
-class LayerCache(NamedTuple):
-    """Keys and values that one layer has seen: [B, S, K, D] each."""
-
-    keys: jax.Array
-    values: jax.Array
 
 
 def by_blocks(function: Callable, x: jax.Array, block: int, recompute: bool = True) -> jax.Array:
@@ -72,41 +64,21 @@ class BlockwiseBlock(nnx.Module):
         key: jax.Array | None = None,
         sequence: str | None = None,
         recompute: bool = True,
+        attend: Callable = blockwise_attention,
     ) -> jax.Array:
         """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W].
 
         `sequence` is the mesh axis over which the tokens are split, inside shard_map. `recompute`
-        keeps nothing of the feed-forward network for the backward pass.
+        keeps nothing of the feed-forward network for the backward pass. `attend` is what attends
+        where the tokens are all here.
         """
         q, k, v = self.project(x)
         places = {"q_positions": positions, "kv_positions": positions}
         if sequence is None:
-            y = blockwise_attention(q, k, v, causal=True, **places)
+            y = attend(q, k, v, causal=True, **places)
         else:
             y = ring_attention(q, k, v, causal=True, axis_name=sequence, **places)
-        return self._residual(x, y, key, recompute)
-
-    def extend(
-        self, x: jax.Array, positions: jax.Array, cache: LayerCache, slots: jax.Array,
-        cached_positions: jax.Array,
-    ) -> tuple[jax.Array, LayerCache]:  # fmt: skip
-        """Map new tokens x [B, T, W] that see the cache and each other; write them to `slots`.
-
-
-        slots [B, T] past the cache's end write nothing; cached_positions [B, S] has the new ones.
-        """
-        q, k, v = self.project(x)
-        rows = jnp.arange(x.shape[0])[:, None]
-        cache = LayerCache(
-            cache.keys.at[rows, slots].set(k, mode="drop"),
-            cache.values.at[rows, slots].set(v, mode="drop"),
-        )
-        attend = dense_attention if x.shape[1] <= 16 else blockwise_attention
-        y = attend(
-            q, cache.keys, cache.values,
-            causal=True, q_positions=positions, kv_positions=cached_positions,
-        )  # fmt: skip
-        return self._residual(x, y, None), cache
+        return self.residual(x, y, key, recompute)
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return queries [B, T, H, D], keys and values [B, T, K, D] of tokens x [B, T, W]."""
@@ -115,9 +87,10 @@ class BlockwiseBlock(nnx.Module):
         qkv = qkv.reshape(*x.shape[:2], heads + 2 * groups, size)
         return qkv[:, :, :heads], qkv[:, :, heads : heads + groups], qkv[:, :, heads + groups :]
 
-    def _residual(
-        self, x: jax.Array, y: jax.Array, key: jax.Array | None, recompute: bool = True
+    def residual(
+        self, x: jax.Array, y: jax.Array, key: jax.Array | None = None, recompute: bool = True
     ) -> jax.Array:
+        """Add attention y [B, T, H, D] to x [B, T, W], and what the feed-forward makes of that."""
         rate = self.config.dropout
         keys = (None, None) if key is None else tuple(jax.random.split(key))
         y = self.projection_out(y.reshape(*y.shape[:2], -1))
