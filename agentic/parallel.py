@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from agentic.attention import zigzag
 from agentic.gradient import gather, mesh_gradient
 from agentic.mesh import ROWS, SEQUENCE, parameter_specs, place_batch
 from agentic.policy.config import PolicyConfig
@@ -80,13 +80,6 @@ def _host() -> jax.Device:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS leaves it out
         return jax.local_devices()[0]
-
-
-def zigzag(devices: int, rows: int) -> np.ndarray:
-    """Return the order in which device i of the axis gets pieces i and 2 devices - 1 - i."""
-    pieces = np.arange(rows).reshape(2 * devices, -1)
-    both = [piece for i in range(devices) for piece in (i, 2 * devices - 1 - i)]
-    return pieces[both].reshape(-1)
 
 
 def place_share(share: Share, mesh: Mesh) -> Share:

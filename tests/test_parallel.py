@@ -10,7 +10,7 @@ import pytest
 import synthetic
 
 from agentic.mesh import MeshShape, make_mesh, state_sharding
-from agentic.parallel import deal, make_mesh_step, place_share, zigzag
+from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.training import TrainingConfig, initial_state, make_step, state_like
 
 CONFIG = synthetic.policy_config("chunk of 3")
@@ -155,8 +155,3 @@ def test_a_devices_memory_stays_when_devices_and_tokens_grow_together():
 
     two, eight = temporary(2), temporary(8)
     assert eight < 1.25 * two, (two, eight)
-
-
-def test_zigzag_gives_every_device_an_early_and_a_late_piece():
-    assert zigzag(2, 8).tolist() == [0, 1, 6, 7, 2, 3, 4, 5]
-    assert zigzag(1, 4).tolist() == [0, 1, 2, 3]

@@ -57,6 +57,14 @@ def check_operands(q, k, v, lengths, q_positions, kv_positions) -> None:
             raise AgenticError(f"{name} is {jnp.asarray(array).dtype}: it must be int32")
 
 
+def resolve_scale(scale: float | None, size: int) -> float:
+    """Return the factor on the scores as a number, by default 1 / sqrt(D)."""
+    scale = float(size**-0.5 if scale is None else scale)
+    if not scale > 0:
+        raise AgenticError(f"scale is {scale}: it must be positive, such as {size**-0.5:g}")
+    return scale
+
+
 def default_offset(queries: int, keys: int) -> int:
     """Return the position of query 0: fewer queries than keys are the last ones of the keys."""
     return max(keys - queries, 0)

@@ -12,7 +12,12 @@ from jax import lax
 
 from agentic.attention import kernel
 from agentic.attention.blocks import BlockSpec, cut_operands, dynamic_visits
-from agentic.attention.positions import check_operands, default_offset, resolve_positions
+from agentic.attention.positions import (
+    check_operands,
+    default_offset,
+    resolve_positions,
+    resolve_scale,
+)
 
 
 def ring_attention(
@@ -60,10 +65,10 @@ def ring_attention(
         kv_start=device * keys,
         offset=lax.axis_size(axis_name) * default_offset(queries, keys),
     )
-    scale = float(q.shape[-1] ** -0.5 if scale is None else scale)
+    scale = resolve_scale(scale, q.shape[-1])
     # The device index comes along because whatever travels must vary over the ring's axis.
     *operands, _ = kernel.vary_alike(q, k, v, *positions, device)
-    return _attend(axis_name, causal, scale, blocks.fit(queries, keys), *operands)
+    return _attend(axis_name, causal, scale, blocks.halves(queries, keys), *operands)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
@@ -84,7 +89,7 @@ def _attend_forward(axis_name, causal, scale, blocks, *operands):
 
     state = kernel.empty_sums(q), (k, v, kv_positions)
     sums, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
-    out, lse = kernel.finish(fold(sums, *travelling), operands[0])
+    out, lse = kernel.finish(fold(sums, *travelling), operands[0], scale)
     return out, (*operands, out, lse)
 
 
