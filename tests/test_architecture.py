@@ -19,12 +19,14 @@ ROOT = Path(agentic.__file__).parent
 LEVELS = [
     {"errors"},
     {"trajectory", "attention", "stats", "files", "interruption", "provenance"},
-    {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder"},
-    {"acting"},
-    {"dataset", "rollout"},
+    {"protocol", "hindsight", "policy", "simulation", "checkpoint", "run_folder", "references"},
+    {"acting", "ledger"},
+    {"dataset", "rollout", "grouped"},
+    {"controls"},
     {"training", "evaluation", "collect"},
     {"experiment"},
-    {"report", "bench"},
+    {"run_evaluation"},
+    {"report", "bench", "filming"},
     # The package itself: the names that users import.
     {""},
     {"doctor"},
@@ -52,6 +54,7 @@ DOORS = {
         "collect",
         "training",
         "experiment",
+        "run_evaluation",
         "doctor",
     },
 }
