@@ -9,8 +9,8 @@ from agentic import checkpoint
 from agentic.cli.evaluate import evaluate_and_print
 from agentic.cli.terminal import say
 from agentic.cli.train import load, train_with_progress
-from agentic.dataset import sample_directory
 from agentic.controls import MEMORIES
+from agentic.dataset import sample_directory
 from agentic.experiment import ExperimentConfig
 from agentic.report import write_report
 from agentic.run_evaluation import SEEDS, EvaluationConfig

@@ -11,6 +11,7 @@ Writes agentic/random_returns.json, which the package ships: every single return
 seeds, versions and commit. Seeds from 20000 are used for nothing else.
 """
 
+import json
 import platform
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def main(tasks: tuple[str, ...] = tuple(task_names())) -> None:
     Args:
         tasks: what is measured; the others keep the returns they have.
     """
-    before = references._document()["returns"] if OUT.exists() else {}
+    # Taken now: this script writes a file of the checkout that the commit names.
+    commit = provenance.commit()
+    before = json.loads(OUT.read_text())["returns"] if OUT.exists() else {}
     for task in tasks:
         before[task] = measure(task)
         mean = sum(before[task]) / len(before[task])
@@ -53,7 +56,7 @@ def main(tasks: tuple[str, ...] = tuple(task_names())) -> None:
             "episodes": "one a seed, in the order of seeds; the first seeds where there are fewer",
             "seeds": {"first": SEEDS[0], "count": len(SEEDS)},
             "date": provenance.day(),
-            "commit": provenance.commit(),
+            "commit": commit,
             "machine": provenance.machine(),
             "python": platform.python_version(),
             "versions": provenance.versions(PACKAGES),
