@@ -137,9 +137,9 @@ def episodes_of(policy: Policy) -> int:
 
 def target_of(policy: Policy) -> float | None:
     """Return the return that a policy aims at; None for one that is never told of any."""
-    if isinstance(policy, ContextPolicy) and not set("Rd") & set(policy.config.inputs):
-        return None
-    return getattr(policy, "target_return", None)
+    if isinstance(policy, ContextPolicy) and set("Rd") & set(policy.config.inputs):
+        return policy.target_return
+    return None
 
 
 def check_fit(policy: Policy, spec: Task) -> None:

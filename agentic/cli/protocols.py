@@ -1,5 +1,6 @@
 """The tables that `agentic evaluate` prints: every protocol, always, with its interval."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,11 +65,14 @@ def protocol_table(
 
 def cell(mean: float, low: float, high: float) -> str:
     """Return the mean, and below it the interval where more than one value gives one."""
-    return f"{mean:.0f}" if low != low else f"{mean:.0f}\n[dim]{low:.0f} to {high:.0f}[/dim]"
+    return _plain(mean, low, high).replace(" (", "\n[dim]").replace(")", "[/dim]")
 
 
 def _plain(mean: float, low: float, high: float) -> str:
-    return f"{mean:.0f}" if low != low else f"{mean:.0f} ({low:.0f} to {high:.0f})"
+    # round() makes 0 of a small negative number, where formatting would print -0.
+    if math.isnan(low):
+        return f"{round(mean)}"
+    return f"{round(mean)} ({round(low)} to {round(high)})"
 
 
 def _print_scores(
