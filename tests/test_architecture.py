@@ -55,6 +55,7 @@ DOORS = {
         "training",
         "experiment",
         "run_evaluation",
+        "bench",
         "doctor",
     },
 }

@@ -8,39 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import synthetic
+from short_episodes import STEPS, TASK, ShortEpisodes, policy
 
 from agentic import evaluation
 from agentic.acting import ContextPolicy, RandomPolicy
 from agentic.controls import MEMORIES, lived_context, random_context, shuffled_order
 from agentic.errors import AgenticError
 from agentic.evaluation import evaluate
-from agentic.policy.config import Normalization, PolicyConfig
 from agentic.protocol import PROTOCOLS
 
-TASK, STEPS = "cartpole_swingup", 12
 DATA = synthetic.dataset(TASK, sizes=(5, 1), count=5, steps=STEPS)
-
-
-class ShortEpisodes:
-    """A linear system under the same interface; `state` is a function of the seed tuple."""
-
-    def __init__(self, num, state=lambda seed: np.random.default_rng(seed).normal(size=5)):
-        self.observations, self.steps = np.zeros((num, 5), np.float32), np.zeros(num, int)
-        self.state = state
-
-    def reset(self, rows, seeds):
-        self.steps[rows] = 0
-        self.observations[rows] = [self.state(seed) for seed in seeds]
-        return self.observations[rows]
-
-    def step(self, actions):
-        self.observations = np.roll(self.observations, 1, axis=1) * np.float32(0.9)
-        self.observations[:, :1] += actions
-        self.steps += 1
-        return self.observations, self.observations.sum(1).astype(float), self.steps == STEPS
-
-    def close(self):
-        self.closed = True
 
 
 @pytest.fixture
@@ -53,13 +30,6 @@ def same_start(monkeypatch):
     """Every episode of a context starts in one state, so that only memory tells them apart."""
     start = lambda seed: np.random.default_rng(seed[0]).normal(size=5)  # noqa: E731
     monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num, start))
-
-
-def policy(target=8.0, **fields) -> ContextPolicy:
-    base = {"trajectories": 3, "width": 16, "layers": 1, "action_chunk": 5}
-    normalization = Normalization((0.0,) * 5, (1.0,) * 5, 5.0)
-    config = PolicyConfig(5, 1, 1000, **base | fields, normalization=normalization)
-    return ContextPolicy(config, synthetic.parameters(config), target)
 
 
 def test_same_seeds_same_table(short):

@@ -1,42 +1,27 @@
-"""Laws of evaluating a run: nothing twice, nothing lost, and the same file however it came about.
-
-A stand-in for the simulator has cartpole's sizes and episodes of twelve steps.
-"""
+"""Laws of evaluating a run: nothing twice, nothing lost, and the same file however it came about."""
 
 import json
 
 import numpy as np
 import pytest
 import synthetic
-from test_evaluation import ShortEpisodes, policy
+from short_episodes import TASK, policy, run_folder, stand_in
 
-from agentic import evaluation, run_evaluation
+from agentic import run_evaluation
 from agentic.acting import ContextPolicy
 from agentic.errors import AgenticError
 from agentic.evaluation import evaluate
 from agentic.interruption import Interrupted
 from agentic.run_evaluation import EvaluationConfig, evaluate_run
 
-TASK = "cartpole_swingup"
 SEEDS = (3, 5, 8, 2, 9)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Return a folder whose policy is a small random one."""
-    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
-    monkeypatch.setattr(run_evaluation, "load_policy", lambda folder, step: policy())
-    monkeypatch.setattr(run_evaluation, "latest_step", lambda folder: 40)
-
-    def make(name="run"):
-        folder = tmp_path / name
-        folder.mkdir()
-        data = {"source": "memory", "control": "action", "returns": [1.0, 9.0]}
-        document = {"task": TASK, "method": "at", "data": data, "experiment": {}}
-        (folder / "config.json").write_text(json.dumps(document))
-        return folder
-
-    return make
+    """Return a function that makes a run folder whose policy is a small random one."""
+    stand_in(monkeypatch)
+    return lambda name="run": run_folder(tmp_path / name)
 
 
 def content(folder):

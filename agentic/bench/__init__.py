@@ -15,6 +15,7 @@ BENCHMARKS = {
     "convert": "episodes to a store, against merely reading the same files",
     "sampler": "chains drawn from a store, against numpy copying the same bytes",
     "simulation": "the batched simulator, against a loop over dm_control",
+    "evaluate": "evaluation, against the bare simulator and against recomputing the context",
 }
 
 Row = dict[str, str | float]

@@ -43,6 +43,8 @@ MEMORIES = {
 }
 # What makes two runs of one method the same experiment, whatever their seeds and folders.
 SETTINGS = ("data", "policy", "training", "sampler")
+# Among them, what changes no bit of the trained policy, and the seed.
+NO_SETTING = ("seed", "log_every", "checkpoint_every", "prefetch", "resident")
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _settings(run: Run) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in flatten(parts).items()
-        if key.split(".")[-1] != "seed"
+        if key.split(".")[-1] not in NO_SETTING
     }
 
 

@@ -20,7 +20,9 @@ def counted(number: int, noun: str) -> str:
 def number(value: float) -> str:
     """Return a return as text: whole numbers, and one decimal where returns are small."""
     text = f"{value:,.1f}" if abs(value) < 20 else f"{value:,.0f}"
-    return text.replace("-", "\N{MINUS SIGN}").removesuffix(".0")
+    text = text.removesuffix(".0")
+    # What rounds to nothing has no sign.
+    return "0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")
 
 
 def interval(low: float, high: float) -> str:
