@@ -1,4 +1,4 @@
-"""Laws of evaluating a run: nothing twice, nothing lost, and the same file however it came about."""
+"""Laws of evaluating a run: nothing twice, nothing lost, the same file however it came about."""
 
 import json
 
