@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from agentic.ledger import CONDITION, Ledger
+from agentic.ledger import Ledger
 
 KEPT = {
     "task": "walker_run", "method": "at", "step": 10, "memory": "kept", "target_return": 5.0,
@@ -30,7 +30,7 @@ def test_what_was_added_is_there_for_the_next_reader(tmp_path):
     assert ledger.records(KEPT, (3,)) == lines((3, 5))[:2]
 
 
-@pytest.mark.parametrize("name", CONDITION)
+@pytest.mark.parametrize("name", KEPT)
 def test_another_condition_is_another_context(tmp_path, name):
     ledger = Ledger(tmp_path)
     ledger.add(lines((3,)))
