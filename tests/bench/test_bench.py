@@ -19,6 +19,8 @@ SMALL = {
     "sampler": ["--episodes", "5", "--steps", "20", "--trajectories", "2", "--repeats", "2",
                 "--folder", tempfile.gettempdir()],
     "simulation": ["--tasks", "cartpole_swingup", "--steps", "5", "--repeats", "1", "--num", "2"],
+    "evaluate": ["--task", "jaco_reach_top_left", "--num", "2", "--episodes", "1", "--layers", "1",
+                 "--width", "8", "--action-chunk", "50", "--steps", "3", "--repeats", "1"],
 }  # fmt: skip
 
 
