@@ -17,6 +17,7 @@ BENCHMARKS = {
     "memory": "bytes of a training step against tokens, and the longest context that fits",
     "train": "training steps a second, against the machine's own rate of matrix products",
     "simulation": "the batched simulator, against a loop over dm_control",
+    "evaluate": "evaluation, against the bare simulator and against recomputing the context",
 }
 
 Row = dict[str, str | float]

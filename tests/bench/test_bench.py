@@ -23,6 +23,8 @@ SMALL = {
     "train": ["--model", "3x128", "--trajectories", "2", "--tokens-per-step", "1",
               "--steps", "8", "--repeats", "1", "--product", "64"],
     "simulation": ["--tasks", "cartpole_swingup", "--steps", "5", "--repeats", "1", "--num", "2"],
+    "evaluate": ["--task", "jaco_reach_top_left", "--num", "2", "--episodes", "1", "--layers", "1",
+                 "--width", "8", "--action-chunk", "50", "--steps", "3", "--repeats", "1"],
 }  # fmt: skip
 
 
