@@ -14,7 +14,8 @@ import synthetic
 from agentic import checkpoint
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
-from agentic.experiment import ExperimentConfig, Interrupted, load_policy, run
+from agentic.experiment import ExperimentConfig, load_policy, run
+from agentic.interruption import Interrupted
 from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"
