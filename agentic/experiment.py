@@ -132,6 +132,11 @@ class ExperimentConfig:
         get_task(self.task)
         if self.prefetch < 0:
             raise AgenticError(f"prefetch is {self.prefetch} megabytes; it must be at least 0.")
+        if self.method in CONFIGS:
+            raise AgenticError(
+                f"method {self.method!r} has options of its own; take "
+                f"configure(task, data, {self.method!r}) or {CONFIGS[self.method].__name__}."
+            )
         for name, choices in {"method": METHODS, "layout": ("5", "4", "1")}.items():
             if getattr(self, name) not in choices:
                 value = getattr(self, name)

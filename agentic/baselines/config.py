@@ -149,9 +149,10 @@ class IQLConfig(BaselineConfig):
     100, target rate 0.005, a cosine schedule for the actor, rewards scaled.
 
     Attributes:
-        expectile: of the values of the data's actions that a state's value is: 0.5 is their mean,
-            towards 1 their maximum.
-        temperature: inverse: 0 imitates all actions alike, more prefers those of high advantage.
+        expectile: a state's value is this expectile of its recorded actions' values: 0.5 is their
+            mean, and towards 1 it becomes their maximum.
+        temperature: inverse temperature of imitation: 0 imitates all actions alike, and the larger
+            it is, the more it prefers those of high advantage.
         weight_clip: largest weight of an imitated action.
         scale_rewards: multiply rewards so that returns of the data span 1000.
     """

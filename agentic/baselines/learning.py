@@ -38,23 +38,17 @@ def make_method(config: BaselineConfig, observation_size: int, action_size: int)
 
 
 def make_learn(
-    method: Method, mean: np.ndarray, deviation: np.ndarray
+    method: Method,
 ) -> Callable[[Any, Batch, int], tuple[Any, dict[str, jax.Array]]]:
     """Return the jitted learn(state, batches [K, B], count), which takes over the state's buffers.
 
-    It makes `count` <= K updates, one batch each, on observations shifted and scaled by `mean` [O]
-    and `deviation` [O]. The number is no part of the program, so every call runs the same one, and
-    how updates are shared out among calls changes no bit. Metrics are [K], zero beyond `count`;
-    "finite" tells whether all of the new state is.
+    It makes `count` <= K updates, one batch each. The number is no part of the program, so every
+    call runs the same one, and how updates are shared out among calls changes no bit. Metrics are
+    [K], zero beyond `count`; "finite" tells whether all of the new state is.
     """
 
     @partial(jax.jit, donate_argnums=0)
     def learn(state: Any, batches: Batch, count: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        batches = batches._replace(
-            observations=(batches.observations - mean) / deviation,
-            next_observations=(batches.next_observations - mean) / deviation,
-        )
-
         def pick(index: jax.Array) -> Batch:
             return Batch(*(array[index] for array in batches))
 

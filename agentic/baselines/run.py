@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from agentic import checkpoint
 from agentic.baselines.acting import BaselinePolicy
@@ -36,8 +35,9 @@ def train(
     """
     normalization, scale = normalization_of(config, data), reward_scale(config, data)
     sampler = TransitionSampler(
-        data, config.batch_size, config.seed, scale, config.resident * 10**6
-    )
+        data, config.batch_size, config.seed, normalization.observation_mean,
+        normalization.observation_std, scale, config.resident * 10**6,
+    )  # fmt: skip
     parts = _parts(config, normalization, scale)
     document = describe(config, data, jax.devices()[0].device_kind, **parts)
     # In this order: the normalisation follows from an option and is not what the user chose.
@@ -47,15 +47,9 @@ def train(
     state = method.init()
     if resume and checkpoint.steps(folder):
         state = checkpoint.load(folder, checkpoint.latest(folder), "state", state)
-    learn = make_learn(
-        method,
-        np.asarray(normalization.observation_mean, np.float32),
-        np.asarray(normalization.observation_std, np.float32),
-    )
-    follow(
-        fit(state, learn, sampler, config),
-        folder, int(state.step), config.steps, config.checkpoint_every, _items, progress,
-    )  # fmt: skip
+    loop = fit(state, make_learn(method), sampler, config)
+    done, steps, every = int(state.step), config.steps, config.checkpoint_every
+    follow(loop, folder, done, steps, every, _items, progress)
     return folder
 
 

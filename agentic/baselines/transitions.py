@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError
@@ -40,15 +41,18 @@ class TransitionSampler:
         data: Dataset,
         batch_size: int,
         seed: int,
+        mean: ArrayLike = 0.0,
+        deviation: ArrayLike = 1.0,
         reward_scale: float = 1.0,
         resident: int = 10**9,
     ):
-        """Draw from `data`; up to `resident` bytes of it are put on the device.
+        """Draw from `data`, of which up to `resident` bytes are put on the device.
 
-        Rewards are multiplied by `reward_scale`. Raises AgenticError for data without transitions.
+        `mean` [O] is taken off observations, which are then divided by `deviation` [O]; rewards are
+        multiplied by `reward_scale`. Raises AgenticError for data without transitions.
         """
         self._batch_size, self._seed = batch_size, seed
-        self._scale = np.float32(reward_scale)
+        self._scales = tuple(np.float32(part) for part in (mean, deviation, reward_scale))
         self._ends = np.cumsum(np.maximum(data.lengths.astype(np.int64) - 1, 0))
         if not self._ends[-1]:
             raise AgenticError(
@@ -81,16 +85,16 @@ class TransitionSampler:
         drawn += [drawn[-1]] * ((room or count) - count)
         episodes, steps = (np.stack(part) for part in zip(*drawn, strict=True))
         gather = _on_device if self.resident else _gather
-        return gather(*self._arrays, episodes, steps, self._scale)
+        return gather(*self._arrays, episodes, steps, *self._scales)
 
 
-def _gather(observations, actions, rewards, episodes, steps, scale) -> Batch:
+def _gather(observations, actions, rewards, episodes, steps, mean, deviation, scale) -> Batch:
     """Return the transitions at (episodes, steps), both [...]; NumPy's arrays or JAX's."""
     return Batch(
-        observations[episodes, steps],
+        (observations[episodes, steps] - mean) / deviation,
         actions[episodes, steps],
         rewards[episodes, steps] * scale,
-        observations[episodes, steps + 1],
+        (observations[episodes, steps + 1] - mean) / deviation,
     )
 
 

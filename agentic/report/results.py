@@ -28,8 +28,13 @@ METHODS = {
     "dt": "Decision Transformer",
     "bc": "behaviour cloning",
     "bc10": "behaviour cloning, best 10 %",
+    "td3": "TD3",
+    "td3_bc": "TD3+BC",
+    "iql": "IQL",
     "random": "random policy",
 }
+# Methods whose loss is that of values, not of imitated actions.
+VALUE_METHODS = ("td3", "td3_bc", "iql")
 MEMORIES = {
     "kept": "context kept",
     "cleared": "context emptied before each episode",
