@@ -36,7 +36,7 @@ class BaselinePolicy:
         self.method = method
         self.parameters = parameters
         self._mean = np.asarray(normalization.observation_mean, np.float32)
-        self._deviation = np.asarray(normalization.observation_std, np.float32)
+        self._inverse = 1 / np.asarray(normalization.observation_std, np.float32)
         self._target_return = float(target_return)
         self._actor = _compiled(method)
         self._batch: int | None = None
@@ -70,7 +70,7 @@ class BaselinePolicy:
                 f"observation has shape {observation.shape}; this policy needs {len(self._mean)} "
                 f"values for each of its {self._batch} contexts."
             )
-        scaled = (observations - self._mean) / self._deviation
+        scaled = (observations - self._mean) * self._inverse
         blocks = np.zeros((-(-self._batch // BLOCK), BLOCK, len(self._mean)), np.float32)
         blocks.reshape(-1, len(self._mean))[: self._batch] = scaled
         acted = [self._actor(self.parameters, block) for block in blocks]

@@ -52,7 +52,9 @@ class TransitionSampler:
         multiplied by `reward_scale`. Raises AgenticError for data without transitions.
         """
         self._batch_size, self._seed = batch_size, seed
-        self._scales = tuple(np.float32(part) for part in (mean, deviation, reward_scale))
+        # Multiplied, not divided: XLA would turn the division into that, and NumPy would not.
+        inverse = 1 / np.asarray(deviation, np.float32)
+        self._scales = np.float32(mean), inverse, np.float32(reward_scale)
         self._ends = np.cumsum(np.maximum(data.lengths.astype(np.int64) - 1, 0))
         if not self._ends[-1]:
             raise AgenticError(
@@ -88,13 +90,13 @@ class TransitionSampler:
         return gather(*self._arrays, episodes, steps, *self._scales)
 
 
-def _gather(observations, actions, rewards, episodes, steps, mean, deviation, scale) -> Batch:
+def _gather(observations, actions, rewards, episodes, steps, mean, inverse, scale) -> Batch:
     """Return the transitions at (episodes, steps), both [...]; NumPy's arrays or JAX's."""
     return Batch(
-        (observations[episodes, steps] - mean) / deviation,
+        (observations[episodes, steps] - mean) * inverse,
         actions[episodes, steps],
         rewards[episodes, steps] * scale,
-        (observations[episodes, steps + 1] - mean) / deviation,
+        (observations[episodes, steps + 1] - mean) * inverse,
     )
 
 
