@@ -1,32 +1,34 @@
 """A run: data + policy + training + seed, in a folder that says everything needed to repeat it."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sized
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from agentic import checkpoint, processes, provenance
+from agentic import checkpoint, processes
 from agentic.acting import ContextPolicy
+from agentic.baselines import run as baselines
+from agentic.baselines.acting import BaselinePolicy
+from agentic.baselines.config import CONFIGS, BaselineConfig, config_class
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
 from agentic.dataset.prefetch import Prefetch, Sampler
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
-from agentic.interruption import Interrupted, Interruption
 from agentic.mesh import MeshShape, make_mesh, process_share
 from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.layers import Remat
 from agentic.policy.parameters import initialize
 from agentic.policy.presets import Model, preset
-from agentic.run_folder import MetricsLog, read_config, write_json
+from agentic.recording import Progress, begin, chosen_step, describe, follow
+from agentic.run_folder import read_config
 from agentic.simulation.tasks import get_task
 from agentic.training import (
     TrainingConfig,
@@ -50,6 +52,9 @@ class Recipe:
     top_fraction: float = 1.0
 
 
+# What a resumed run must agree in. The policy last: much of it follows from the others and is not
+# what the user chose.
+PARTS = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
 METHODS: dict[Method, Recipe] = {
     "at": Recipe("Rsard", chains=True),
     "dt": Recipe("Rsa", chains=False),
@@ -152,6 +157,11 @@ class ExperimentConfig:
         get_task(self.task)
         if self.prefetch < 0:
             raise AgenticError(f"prefetch is {self.prefetch} megabytes; it must be at least 0.")
+        if self.method in CONFIGS:
+            raise AgenticError(
+                f"method {self.method!r} has options of its own; take "
+                f"configure(task, data, {self.method!r}) or {CONFIGS[self.method].__name__}."
+            )
         for name, choices in {"method": METHODS, "layout": ("5", "4", "1")}.items():
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
@@ -249,17 +259,31 @@ def _project(config: ExperimentConfig, kind: type, **fields):
     return kind(**{name: own[name] for name in shared & own.keys()}, **fields)
 
 
-Progress = Callable[[dict[str, float]], None]
+def configure(
+    task: str, data: str, method: str = "at", **options
+) -> ExperimentConfig | BaselineConfig:
+    """Return the configuration of any method, with what `options` set.
+
+    Raises AgenticError for an option that this method does not have.
+    """
+    kind = ExperimentConfig if method in METHODS else config_class(method)
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in options:
+        if name not in known:
+            raise AgenticError(f"{name} is no option of {method}; {closest(name, known)}.")
+    return kind(task=task, data=data, method=method, **options)
 
 
-def load_data(config: ExperimentConfig, progress: Callable[[int, int], None] | None = None):
+def load_data(
+    config: ExperimentConfig | BaselineConfig, progress: Callable[[int, int], None] | None = None
+):
     """Return the data set that a configuration names, as `load_dataset` reads it."""
     recompute = config.recompute_observations
     return load_dataset(config.data, config.task, config.control, progress, recompute)
 
 
 def run(
-    config: ExperimentConfig,
+    config: ExperimentConfig | BaselineConfig,
     folder: str | Path,
     resume: bool = False,
     data: Dataset | None = None,
@@ -283,36 +307,33 @@ def run(
             that the devices cannot form, another process lost.
         Interrupted: after Ctrl-C, when the state is saved.
     """
-    folder, mesh = Path(folder), _mesh(config)
+    folder = Path(folder)
     data = data if data is not None else load_data(config)
+    if isinstance(config, BaselineConfig):
+        return baselines.train(config, folder, data, resume, progress)
     policy, training = config.policy(data), config.training()
-    document = describe(config, policy, data)
-    if resume:
-        _check_same(document, read_config(folder), folder)
-    elif (folder / "config.json").exists():
-        raise AgenticError(
-            f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
-        )
-    with processes.together(), ExitStack() as stack:
-        processes.wait("checked")  # No one may find a config.json that the first one writes now.
-        if not resume and processes.leads():
-            write_json(folder / "config.json", document)
+    draws, mesh = config.sampler(data), _mesh(config)
+    parts = {"policy": policy, "sampler": draws, "training": training}
+    parts = {name: dataclasses.asdict(part) for name, part in parts.items()}
+    document = describe(
+        config, data, jax.devices()[0].device_kind, processes=jax.process_count(), **parts
+    )
+    with processes.together():
+        begin(folder, document, resume, PARTS)
         if resume and checkpoint.steps(folder):
             state = _restore(folder, state_like(policy, training, mesh))
         else:
             state = initial_state(policy, training, mesh)
-        log = None
-        if processes.leads():
-            log = stack.enter_context(MetricsLog(folder, int(state.step)))
         if mesh is None:
-            step, sampler = make_step(policy, training), ChainSampler(data, config.sampler(data))
+            step, sampler = make_step(policy, training), ChainSampler(data, draws)
         else:
             step = make_mesh_step(policy, training, mesh)
             sampler = _share_sampler(config, data, policy, mesh)
-        batches = stack.enter_context(_ahead(sampler, config.prefetch))
-        if mesh is not None:
-            drawn, batches = batches, lambda index: place_share(drawn(index), mesh)
-        _loop(state, step, training, batches, folder, log, progress)
+        with _ahead(sampler, config.prefetch) as drawn:
+            batches = drawn if mesh is None else lambda index: place_share(drawn(index), mesh)
+            loop = fit(state, step, batches, training)
+            done, steps, every = int(state.step), training.steps, training.checkpoint_every
+            follow(loop, folder, done, steps, every, _items, progress)
     return folder
 
 
@@ -340,31 +361,8 @@ def _ahead(sampler: ChainSampler, megabytes: int) -> AbstractContextManager[Samp
     return Prefetch(sampler, megabytes * 10**6) if megabytes else nullcontext(sampler)
 
 
-def _loop(state, step, training, sampler, folder, log, progress) -> None:
-    """Train, log and save; Ctrl-C is met at the next record, when the state is whole and finite."""
-    saved = int(state.step)
-    with Interruption() as interruption:
-        for reached, record in fit(state, step, sampler, training):
-            if log is not None:
-                log.write(record)
-            done = record["step"]
-            stopping = processes.any_of(interruption.requested) and done < training.steps
-            due = done // training.checkpoint_every > saved // training.checkpoint_every
-            if due or stopping or done == training.steps:
-                _save(folder, done, reached)
-                saved = done
-            if progress is not None:
-                progress(record)
-            if stopping:
-                raise Interrupted(
-                    f"stopped at step {done} of {training.steps}; --resume goes on from there."
-                )
-
-
-def _save(folder: Path, step: int, state: TrainState) -> None:
-    checkpoint.save(
-        folder, step, {"parameters": state.parameters, "optimizer": (state.optimizer, state.step)}
-    )
+def _items(state: TrainState) -> dict[str, Any]:
+    return {"parameters": state.parameters, "optimizer": (state.optimizer, state.step)}
 
 
 def _restore(folder: Path, like: TrainState) -> TrainState:
@@ -374,18 +372,16 @@ def _restore(folder: Path, like: TrainState) -> TrainState:
     return TrainState(parameters, optimizer, count)
 
 
-def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
+def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy | BaselinePolicy:
     """Return the policy that a run trained, ready to act; `step` picks a checkpoint.
 
     Raises AgenticError for a folder that is not a run or has no such checkpoint.
     """
     folder = Path(folder)
     document = read_config(folder)
-    found = checkpoint.latest(folder)
-    if step is not None and step not in checkpoint.steps(folder):
-        raise AgenticError(
-            f"{folder} has no checkpoint of step {step}; it has {checkpoint.steps(folder)}."
-        )
+    if document["method"] in CONFIGS:
+        return baselines.load(folder, document, step)
+    step = chosen_step(folder, step)
     fields = dict(document["policy"])
     normalization = {
         name: tuple(value) if isinstance(value, list) else value
@@ -397,7 +393,7 @@ def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like
     )
-    parameters = checkpoint.load(folder, step or found, "parameters", like)
+    parameters = checkpoint.load(folder, step, "parameters", like)
     sampler = document["sampler"]
     return ContextPolicy(
         config, parameters, document["target_return"], sampler["completion"],
@@ -408,53 +404,3 @@ def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
 def latest_step(folder: str | Path) -> int:
     """Return the step of a run's newest checkpoint."""
     return checkpoint.latest(Path(folder))
-
-
-def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> dict:
-    """Return config.json: everything needed to repeat the run and to read its results."""
-    return {
-        "task": config.task,
-        "method": config.method,
-        "seed": config.seed,
-        "target_return": float(data.returns.max()),
-        "experiment": dataclasses.asdict(config),
-        "data": {
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "episodes": len(data),
-            "returns": [float(value) for value in data.returns],
-            "control": data.control,
-        },
-        "policy": dataclasses.asdict(policy),
-        "sampler": dataclasses.asdict(config.sampler(data)),
-        "training": dataclasses.asdict(config.training()),
-        "processes": jax.process_count(),
-        **provenance.of_run(jax.devices()[0].device_kind),
-    }
-
-
-# How the same step is computed, which may change from one part of a run to the next.
-HOW = {"accumulate", "remat"}
-
-
-def _check_same(now: dict, before: dict, folder: Path) -> None:
-    """Refuse to resume with other settings or data: the result would be neither run."""
-    # Data first: other data has another normalisation too, and that is not what the user chose.
-    if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
-        raise AgenticError(
-            f"{folder} was trained on other data ({before['data']['source']}) than this command "
-            f"names ({now['data']['source']}); resume with the same data."
-        )
-    # The policy last: much of it follows from the others and is not what the user chose.
-    parts = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
-    for part, kind in parts.items():
-        for name, value in json.loads(json.dumps(now[part])).items():
-            if name in HOW:
-                continue
-            # A run from before an option existed was trained with what is its default now.
-            earlier = before[part].get(name, getattr(kind, name, None))
-            if earlier != value:
-                raise AgenticError(
-                    f"{folder} was trained with {name} = {earlier} and this command has {value}; "
-                    "resume with the same settings."
-                )

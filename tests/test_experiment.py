@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 
+import compiling
 import jax
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import synthetic
 from agentic import checkpoint
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
-from agentic.experiment import ExperimentConfig, Interrupted, load_policy, run
+from agentic.experiment import ExperimentConfig, load_policy, run
+from agentic.interruption import Interrupted
 from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"
@@ -32,19 +34,8 @@ def data():
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once(tmp_path_factory):
     """Keep compiled programs on disk: every run here would otherwise compile the same again."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    from jax.experimental.compilation_cache import compilation_cache
-
-    compilation_cache.reset_cache()
+    with compiling.kept_on_disk(tmp_path_factory.mktemp("compiled")):
+        yield
 
 
 @pytest.fixture(scope="module")

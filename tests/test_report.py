@@ -17,8 +17,8 @@ from agentic.report.theme import LIGHT
 
 DATA_RETURNS = np.linspace(8, 760, 60).round(2).tolist()
 LEVELS = {
-    "at": (330, 30), "dt": (300, 0), "bc": (230, 0), "bc10": (350, 0), "td3": (600, 0),
-    "td3_bc": (400, 0), "iql": (450, 0), "random": (35, 0),
+    "at": (330, 30), "dt": (300, 0), "bc": (230, 0), "bc10": (350, 0), "td3": (700, 0),
+    "td3_bc": (400, 0), "iql": (380, 0), "random": (35, 0),
 }  # fmt: skip
 PICTURES = ["learning_curve.png", "episodes.png", "returns.png"]
 

@@ -34,6 +34,8 @@ METHODS = {
     "iql": "IQL",
     "random": "random policy",
 }
+# Methods whose loss is that of values, not of imitated actions.
+VALUE_METHODS = ("td3", "td3_bc", "iql")
 MEMORIES = {
     "kept": "context kept",
     "cleared": "context emptied before each episode",

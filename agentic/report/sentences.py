@@ -6,7 +6,7 @@ from typing import Any
 
 from agentic.protocol import Summary
 from agentic.report.folder import Run
-from agentic.report.results import MEMORIES, METHODS, Row
+from agentic.report.results import MEMORIES, METHODS, VALUE_METHODS, Row
 
 # Below this a percentile bootstrap returns little more than the range of its values.
 FEW_RUNS = 10
@@ -137,6 +137,20 @@ def about_intervals(rows: Sequence[Row]) -> list[str]:
             "holds for these weights only: another training seed can differ by far more."
         )
     return texts
+
+
+def about_loss(runs: Sequence[Run]) -> str:
+    """Return what the training loss means for these methods, and what it does not."""
+    methods = dict.fromkeys(run.method for run in runs)
+    valued = [METHODS[name] for name in methods if name in VALUE_METHODS]
+    text = "It says how well recorded actions are predicted, not how well the policy acts."
+    if not valued:
+        return text
+    of_values = (
+        f"For {_listed(valued)} it is the squared error of the critics against targets that move "
+        "with them: it has another scale, and says even less about how well the policy acts."
+    )
+    return of_values if len(valued) == len(methods) else f"{text} {of_values}"
 
 
 def about_best(n: int) -> str:

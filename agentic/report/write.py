@@ -62,7 +62,7 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         if len(tasks) > 1:
             body.append(html.heading(task))
         body += _results(of_task, task_rows, len(tasks) > 1)
-        body += _pictures(light, dark, task_rows)
+        body += _pictures(light, dark, of_task, task_rows)
         body += _videos(of_task)
         if len(runs) == 1 and task == runs[0].task:
             _save(light, runs[0].path, "")
@@ -125,14 +125,14 @@ def _results(runs: Sequence[Run], rows: Sequence[Row], nested: bool) -> list[str
     return parts + [html.paragraph(text) for text in sentences.about_intervals(rows)]
 
 
-def _pictures(light: PNGs, dark: PNGs, rows: Sequence[Row]) -> list[str]:
+def _pictures(light: PNGs, dark: PNGs, runs: Sequence[Run], rows: Sequence[Row]) -> list[str]:
     levels = "; ".join(
         f"{row.name}, {row.memory_words}: {', '.join(sentences.number(m) for m in row.curve.mean)}"
         for row in rows
     )
     captions = {
         "learning_curve": "Loss on the training batch at each logged step (pale) and its running "
-        "mean. It says how well recorded actions are predicted, not how well the policy acts.",
+        f"mean. {sentences.about_loss(runs)}",
         "episodes": "Mean return at each episode of a context, with 95 % intervals. Grey lines: "
         "mean and best of the data.",
         "returns": "How the returns of single episodes are spread: recorded data, then each "
