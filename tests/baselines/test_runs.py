@@ -250,7 +250,7 @@ def test_the_whole_path(tmp_path, capsys):
     assert [json.loads(line)["method"] for line in first.splitlines()] == ["iql"] * 2
     assert command(*tested) == 0
     assert (out / "evaluation.jsonl").read_bytes() == first
-    assert "aims at none" in fails(capsys, *tested, "--target-return", "900")
+    assert "never told of a target return" in fails(capsys, *tested, "--target-return", "900")
     assert "control of policies" in fails(capsys, *tested, "--memory", "cleared")
     page = tmp_path / "page.html"
     assert command("report", out, "--out", page) == 0
