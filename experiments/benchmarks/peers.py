@@ -22,7 +22,7 @@ def ring_attention_package():
     if "ringattention" not in sys.modules:
         # An empty package in its place, so that its __init__ does not run.
         package = types.ModuleType("ringattention")
-        package.__path__ = list(spec.submodule_search_locations)
+        package.__path__, package.__spec__ = list(spec.submodule_search_locations), spec
         sys.modules["ringattention"] = package
     return importlib.import_module("ringattention.ringattention_jax").ring_attention
 
