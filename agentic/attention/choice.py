@@ -110,7 +110,7 @@ def attend(
     if kernel is not None and kernel not in KERNELS:
         raise AgenticError(f"kernel is {kernel!r}; {closest(str(kernel), KERNELS)}.")
     name = kernel or choice.kernel
-    if (name in ("ring", "gathered")) and axis_name is None:
+    if name in ("ring", "gathered") and axis_name is None:
         raise AgenticError(
             f"kernel {name!r} works on a sequence split over an axis; name the axis."
         )

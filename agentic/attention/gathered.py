@@ -10,7 +10,7 @@ from jax import lax
 from agentic.attention import kernel
 from agentic.attention.blocks import BlockSpec
 from agentic.attention.blockwise import blockwise_attention
-from agentic.attention.positions import check_operands, default_offset, resolve_positions
+from agentic.attention.positions import check_operands, share_positions
 
 
 def gathered_attention(
@@ -29,16 +29,8 @@ def gathered_attention(
     """Return what `ring_attention` returns; arguments, place and errors are the same."""
     check_operands(q, k, v, lengths, q_positions, kv_positions)
     queries, keys = q.shape[1], k.shape[1]
-    device = lax.axis_index(axis_name)
-    positions = resolve_positions(
-        queries,
-        keys,
-        lengths,
-        q_positions,
-        kv_positions,
-        q_start=device * queries,
-        kv_start=device * keys,
-        offset=lax.axis_size(axis_name) * default_offset(queries, keys),
+    positions, device = share_positions(
+        axis_name, queries, keys, lengths, q_positions, kv_positions
     )
     q, k, v, *positions, _ = kernel.vary_alike(q, k, v, *positions, device)
     k, v, kv_positions = (

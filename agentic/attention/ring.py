@@ -12,12 +12,7 @@ from jax import lax
 
 from agentic.attention import kernel
 from agentic.attention.blocks import BlockSpec, cut_operands, dynamic_visits
-from agentic.attention.positions import (
-    check_operands,
-    default_offset,
-    resolve_positions,
-    resolve_scale,
-)
+from agentic.attention.positions import check_operands, resolve_scale, share_positions
 
 
 def ring_attention(
@@ -54,16 +49,8 @@ def ring_attention(
     """
     check_operands(q, k, v, lengths, q_positions, kv_positions)
     queries, keys = q.shape[1], k.shape[1]
-    device = lax.axis_index(axis_name)
-    positions = resolve_positions(
-        queries,
-        keys,
-        lengths,
-        q_positions,
-        kv_positions,
-        q_start=device * queries,
-        kv_start=device * keys,
-        offset=lax.axis_size(axis_name) * default_offset(queries, keys),
+    positions, device = share_positions(
+        axis_name, queries, keys, lengths, q_positions, kv_positions
     )
     scale = resolve_scale(scale, q.shape[-1])
     # The device index comes along because whatever travels must vary over the ring's axis.

@@ -7,7 +7,6 @@ is installed (`pip install "agentic[peers]"`) and the repository is at hand.
 """
 
 import importlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.attention import blockwise_attention, choose
-from agentic.bench import Row
+from agentic.bench import Row, timed
+from agentic.bench.products import product_rate
 
 HEADS, SIZE = 4, 64
 PRODUCT = 2048
@@ -84,16 +84,15 @@ def _race(tokens: int, programs: dict, repeats: int) -> list[Row]:
     arrays = [
         jnp.asarray(rng.standard_normal((1, tokens, HEADS, SIZE)), jnp.float32) for _ in range(4)
     ]
-    square = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
-    product = jax.jit(jnp.matmul)
-    jax.block_until_ready(product(square, square))
+    product = product_rate(PRODUCT)
     seconds: dict[tuple[str, str], list[float]] = {key: [] for key in programs}
     rates = []
     for _ in range(repeats):
-        rates.append(2 * PRODUCT**3 / _timed(product, square, square))
+        rates.append(product())
         for (name, passes), program in programs.items():
             taken = arrays[:3] if passes == "forward" else arrays
-            seconds[name, passes].append(_timed(program, *taken))
+            took, _ = timed(lambda p=program, t=taken: jax.block_until_ready(p(*t)))
+            seconds[name, passes].append(took)
     rate = float(np.median(rates))
     rows = []
     for (name, passes), program in programs.items():
@@ -112,9 +111,3 @@ def _race(tokens: int, programs: dict, repeats: int) -> list[Row]:
             }
         )
     return rows
-
-
-def _timed(program: Callable, *arrays: jax.Array) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(program(*arrays))
-    return time.perf_counter() - start

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic import hindsight
+from agentic.bench.products import product_rate
 from agentic.errors import AgenticError
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.presets import preset
@@ -135,22 +136,18 @@ def _measure(options: Options, config: PolicyConfig) -> dict[str, str | float]:
         initial_state(config, training),
         jax.tree.map(jnp.asarray, chain(config, options.batch_size)),
     )
-    square = jnp.ones((options.product, options.product), jnp.float32)
-    product = jax.jit(lambda x: x @ x)
     started = time.perf_counter()
     state = jax.block_until_ready(step(state, batch)[0])
     first = time.perf_counter() - started
-    jax.block_until_ready(product(square))
-    seconds, products = [], []
+    product = product_rate(options.product)
+    seconds, rates = [], []
     for _ in range(options.repeats):
         started = time.perf_counter()
         state = jax.block_until_ready(step(state, batch)[0])
         seconds.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        jax.block_until_ready(product(square))
-        products.append(time.perf_counter() - started)
+        rates.append(product())
     tokens = config.trajectories * config.tokens_per_trajectory * options.batch_size
-    work, rate = flops(config, options.batch_size), 2 * options.product**3 / min(products)
+    work, rate = flops(config, options.batch_size), max(rates)
     return {
         "tokens a step": config.tokens_per_chunk,
         "action chunk": config.action_chunk,

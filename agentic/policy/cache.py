@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agentic.attention import blockwise_attention, dense_attention
+from agentic.attention import attend
 from agentic.policy.blockwise import BlockwiseBlock
 from agentic.policy.config import PolicyConfig
 from agentic.policy.layout import normalize
@@ -123,7 +123,6 @@ def _extend_layer(
         cache.keys.at[rows, slots].set(k, mode="drop"),
         cache.values.at[rows, slots].set(v, mode="drop"),
     )
-    attend = dense_attention if x.shape[1] <= 16 else blockwise_attention
     y = attend(
         q, cache.keys, cache.values,
         causal=True, q_positions=positions, kv_positions=cached_positions,
