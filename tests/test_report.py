@@ -140,6 +140,20 @@ def report(folders, out):
     return Page(out.read_text())
 
 
+def test_runs_of_different_data_are_set_beside_no_data(tmp_path):
+    folders = [make_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    config = json.loads((folders[1] / "config.json").read_text())
+    config["data"] |= {"fingerprint": "0123456789abcdef", "returns": [900.0, 1000.0]}
+    (folders[1] / "config.json").write_text(json.dumps(config))
+    write_report(folders, tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "They learned from 2 data sets" in text and "nothing is set beside the data's" in text
+    assert "times the data's mean" not in text and "recorded episode" not in text
+    assert "fingerprint 0123456789ab," in text.replace(")", ",")
+    write_report(folders[:1], tmp_path / "one.html")
+    assert "times the data's mean" in Page((tmp_path / "one.html").read_text()).text
+
+
 def test_one_run_gives_a_self_contained_page_and_three_pictures(tmp_path):
     run = make_run(tmp_path / "run")
     page = report([run], run / "report.html")

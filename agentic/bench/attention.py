@@ -53,7 +53,8 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 
 def _forms(tokens: int, chunk: int) -> dict[str, Callable]:
     choice = choose(tokens, tokens, SIZE)
-    forms = {f"ours ({choice})": partial(blockwise_attention, blocks=choice.blocks)}
+    name = f"ours, {choice.kernel} {choice.blocks.query}x{choice.blocks.key}"
+    forms = {name: partial(blockwise_attention, blocks=choice.blocks)}
     try:
         peer = importlib.import_module("experiments.benchmarks.peers").causal_attention(chunk)
     except ImportError:

@@ -45,8 +45,13 @@ MEMORIES = {
 }
 # What makes two runs of one method the same experiment, whatever their seeds and folders.
 SETTINGS = ("data", "policy", "training", "sampler")
-# Among them, what changes no bit of the trained policy, and the seed.
-NO_SETTING = ("seed", "log_every", "checkpoint_every", "prefetch", "resident")
+# Among them, what changes no bit of the trained policy, the seed, and what follows from the data.
+NO_SETTING = (
+    "seed", "log_every", "checkpoint_every", "prefetch", "resident",
+    "observation_mean", "observation_std", "return_scale",
+)  # fmt: skip
+# Letters of a fingerprint; as many as tell any data sets apart that one has on a page.
+SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -210,6 +215,7 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 def _settings(run: Run) -> dict[str, str]:
     data = {key: run.config["data"].get(key) for key in ("fingerprint", "control")}
+    data["fingerprint"] = (data["fingerprint"] or "")[:SHOWN]
     parts = {part: run.config.get(part) for part in SETTINGS} | {"data": data}
     return {
         key: value if isinstance(value, str) else json.dumps(value)

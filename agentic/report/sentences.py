@@ -52,9 +52,12 @@ def what_was_run(runs: Sequence[Run]) -> str:
         parts.append(
             f"{counted(len(members), 'training run')} of {METHODS.get(method, method)}{length}"
         )
-    data = next((run for run in runs if run.data_returns), None)
+    known = {run.config["data"].get("fingerprint"): run for run in runs if run.data_returns}
     text = f"This page reports {_listed(parts)}."
-    if data:
+    if len(known) > 1:
+        text += f" They learned from {len(known)} data sets, without touching the simulator."
+    elif known:
+        (data,) = known.values()
         source = data.config["data"].get("source")
         text += (
             f" The policies learned from {counted(len(data.data_returns), 'recorded episode')}"

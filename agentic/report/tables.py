@@ -122,5 +122,7 @@ def _cells(summaries: Mapping[str, Summary]) -> list[tuple[str, str]]:
 
 
 def data_returns_of(runs: Sequence[Run]) -> np.ndarray:
-    """Return the returns of the first run's data that has them: [N], or none."""
+    """Return the returns of the data that all runs learned from: [N], or none where it differs."""
+    if len({run.config["data"].get("fingerprint") for run in runs}) > 1:
+        return np.asarray([])
     return np.asarray(next((run.data_returns for run in runs if run.data_returns), []))

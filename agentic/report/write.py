@@ -212,8 +212,8 @@ def _doubts(runs: Sequence[Run]) -> list[str]:
         prints = {run.config["data"].get("fingerprint") for run in members}
         if len(prints) > 1:
             notes.append(
-                f"{task}: the runs learned from {len(prints)} different data sets; the data's "
-                f"returns shown are those of {members[0].path}."
+                f"{task}: the runs learned from {len(prints)} different data sets, so nothing is "
+                "set beside the data's returns; a report of one data set's runs does that."
             )
         seen: dict[tuple, Path] = {}
         for run, variant in zip(members, variants_of(members), strict=True):
