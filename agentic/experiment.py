@@ -63,6 +63,10 @@ METHODS: dict[Method, Recipe] = {
 }
 
 
+# How a chain is made: of no use to a method that sees one trajectory at a time.
+CHAIN_OPTIONS = ("trajectories", "count", "best_fraction", "trajectory_embedding")
+
+
 @dataclass(frozen=True)
 class ExperimentConfig:
     """One training run, flat as on the command line; the parts check their own fields.
@@ -166,6 +170,12 @@ class ExperimentConfig:
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
                 raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
+        for name in () if METHODS[self.method].chains else CHAIN_OPTIONS:
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                raise AgenticError(
+                    f"{name} is {getattr(self, name)!r}, but method {self.method!r} sees one "
+                    f'trajectory at a time; leave {name} out, or take method "at".'
+                )
         # The parts check themselves before any data is read, whose sizes play no part in it.
         self.training()
         self._network(observation_size=1, action_size=1, episode_length=1)

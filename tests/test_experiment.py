@@ -15,7 +15,7 @@ import synthetic
 from agentic import checkpoint
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
-from agentic.experiment import ExperimentConfig, load_policy, run
+from agentic.experiment import METHODS, ExperimentConfig, load_policy, run
 from agentic.interruption import Interrupted
 from agentic.training import NonFiniteLoss, initial_state
 
@@ -24,6 +24,14 @@ CONFIG = ExperimentConfig(
     task=TASK, data="memory", trajectories=2, action_chunk=10, best_fraction=0.1, layers=1,
     width=16, batch_size=4, dropout=0.1, steps=4, log_every=1, checkpoint_every=2, seed=3,
 )  # fmt: skip
+
+
+def of_method(method, **fields):
+    """Return CONFIG for a method; those that see single trajectories take no options of chains."""
+    if not METHODS[method].chains:
+        default = ExperimentConfig
+        fields |= {"trajectories": default.trajectories, "best_fraction": default.best_fraction}
+    return dataclasses.replace(CONFIG, method=method, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +120,12 @@ def test_resuming_a_finished_run_changes_nothing(finished, data):
 
 def test_batches_drawn_ahead_change_nothing_and_leave_no_thread(finished, data, tmp_path):
     assert CONFIG.prefetch > 0
-    before = threading.active_count()
     folder = run(dataclasses.replace(CONFIG, prefetch=0), tmp_path / "run", data=data)
     for actual, expected in zip(state(folder, data), state(finished, data), strict=True):
         np.testing.assert_array_equal(actual, expected)
     with pytest.raises(RuntimeError):
         run(CONFIG, tmp_path / "cut", data=data, progress=at_step(1, power_cut))
-    assert threading.active_count() == before
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_windows_and_strides_train_a_policy_that_acts_with_whole_episodes(data, tmp_path):
@@ -152,7 +159,7 @@ def test_a_run_from_before_an_option_existed_goes_on_with_its_default(finished, 
 def test_the_best_part_of_the_data_is_one_setting(data):
     for method, given, expected in [("bc", None, 1.0), ("bc", 0.3, 0.3), ("bc10", None, 0.1),
                                     ("bc10", 0.5, 0.5), ("at", 0.7, 0.7)]:  # fmt: skip
-        config = dataclasses.replace(CONFIG, method=method, top_fraction=given)
+        config = of_method(method, top_fraction=given)
         assert config.sampler(data).top_fraction == expected
 
 
@@ -251,7 +258,7 @@ def test_mistakes_about_folders_end_in_one_sentence(finished, data, tmp_path):
     ],
 )
 def test_methods_are_settings_of_one_network(data, method, layout, inputs, trajectories, pool):
-    config = dataclasses.replace(CONFIG, method=method, layout=layout)
+    config = of_method(method, layout=layout)
     policy, sampler = config.policy(data), config.sampler(data)
     assert (policy.inputs, policy.trajectories) == (inputs, trajectories)
     assert policy.joint == (layout == "1")
@@ -272,6 +279,7 @@ def test_methods_are_settings_of_one_network(data, method, layout, inputs, traje
         ({"mesh": "data=3"}, r"batch_size is 4 .* in 2 chains, .* = 3 \* 1 \* 1; .* such as 6"),
         ({"mesh": "data=2", "accumulate": 2}, r"2 \* 1 \* 2; take a multiple of 8, such as 8"),
         ({"accumulate": 0}, "accumulate is 0; it must be at least 1"),
+        ({"method": "dt"}, "trajectories is 2, but method 'dt' sees one trajectory at a time"),
         ({"prefetch": -1}, "prefetch is -1 megabytes; it must be at least 0"),
     ],
 )

@@ -44,7 +44,9 @@ class Prefetch:
         # A daemon, so that a thread whose block was never left cannot keep a program alive.
         # In a copy of the caller's context, whose numpy settings (errstate) hold there, too.
         target = contextvars.copy_context().run
-        self._thread = threading.Thread(target=target, args=(self._work,), daemon=True)
+        self._thread = threading.Thread(
+            target=target, args=(self._work,), name="prefetch", daemon=True
+        )
         self._thread.start()
 
     def __enter__(self) -> "Prefetch":
