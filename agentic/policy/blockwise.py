@@ -5,21 +5,14 @@ exists for one block of tokens at a time and is recomputed in the backward pass.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agentic.attention import blockwise_attention, dense_attention, ring_attention
+from agentic.attention import blockwise_attention, ring_attention
+from agentic.policy.cache import LayerCache, Place, remember
 from agentic.policy.config import PolicyConfig
-
-
-class LayerCache(NamedTuple):
-    """Keys and values that one layer has seen: [B, S, K, D] each."""
-
-    keys: jax.Array
-    values: jax.Array
 
 
 def by_blocks(function: Callable, x: jax.Array, block: int, recompute: bool = True) -> jax.Array:
@@ -86,26 +79,9 @@ class BlockwiseBlock(nnx.Module):
             y = ring_attention(q, k, v, causal=True, axis_name=sequence, **places)
         return self._residual(x, y, key, recompute)
 
-    def extend(
-        self, x: jax.Array, positions: jax.Array, cache: LayerCache, slots: jax.Array,
-        cached_positions: jax.Array,
-    ) -> tuple[jax.Array, LayerCache]:  # fmt: skip
-        """Map new tokens x [B, T, W] that see the cache and each other; write them to `slots`.
-
-
-        slots [B, T] past the cache's end write nothing; cached_positions [B, S] has the new ones.
-        """
-        q, k, v = self.project(x)
-        rows = jnp.arange(x.shape[0])[:, None]
-        cache = LayerCache(
-            cache.keys.at[rows, slots].set(k, mode="drop"),
-            cache.values.at[rows, slots].set(v, mode="drop"),
-        )
-        attend = dense_attention if x.shape[1] <= 16 else blockwise_attention
-        y = attend(
-            q, cache.keys, cache.values,
-            causal=True, q_positions=positions, kv_positions=cached_positions,
-        )  # fmt: skip
+    def extend(self, x: jax.Array, cache: LayerCache, place: Place) -> tuple[jax.Array, LayerCache]:
+        """Map new tokens x [B, T, W] that see the cache and each other; write them to it."""
+        cache, y = remember(cache, *self.project(x), place)
         return self._residual(x, y, None), cache
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agentic.policy.blockwise import BlockwiseBlock, LayerCache, dropout
+from agentic.policy.blockwise import BlockwiseBlock, dropout
+from agentic.policy.cache import Cache, LayerCache, Place, empty_cache, own_slots, settle
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs, flatten
 from agentic.policy.layout import normalize
@@ -36,28 +37,6 @@ class Step(NamedTuple):
     previous_episode: jax.Array
     previous_chunk: jax.Array
     write: jax.Array
-
-
-class Cache(NamedTuple):
-    """Keys and values of a context: per layer [B, S, K, D]; positions [B, S], -1 where empty.
-
-    Slot s holds a token of trajectory s // L (L tokens a trajectory), so that the trajectory which
-    leaves a full context is overwritten in place by the one that comes.
-    """
-
-    layers: tuple[LayerCache, ...]
-    positions: jax.Array
-
-
-def empty_cache(config: PolicyConfig, batch: int) -> Cache:
-    """Return the cache of `batch` empty contexts."""
-    slots = config.trajectories * config.tokens_per_trajectory
-    shape = (batch, slots, config.groups, config.head_size)
-    dtype = jnp.dtype(config.dtype)
-    layers = tuple(
-        LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.layers)
-    )
-    return Cache(layers, jnp.full((batch, slots), -1, jnp.int32))
 
 
 class Embedding(nnx.Module):
@@ -164,40 +143,61 @@ class AgenticTransformer(nnx.Module):
         """Return actions [B, N, c, A] from latents [B, N, W] and raw observations [B, N, c, O]."""
         return self.head(latents[..., None, :], normalize(self.config, observations))
 
-    def prefill(self, chain: Chain) -> Cache:
-        """Return the cache after the chain [B, n', T, ...], n' <= n, has been seen whole."""
-        x, place, _ = self.tokens(chain, None)
-        cache = empty_cache(self.config, x.shape[0])
-        # Places count full trajectories, and so do slots: an absent token's slot is out of range.
-        slots = jnp.where(place >= 0, place, cache.positions.shape[1])
-        rows = jnp.arange(x.shape[0])[:, None]
-        seen = cache.positions.at[rows, slots].set(place, mode="drop")
-        layers = []
-        for block, layer in zip(self.blocks, cache.layers, strict=True):
-            x, layer = block.extend(x, place, layer, slots, seen)
-            layers.append(layer)
-        return Cache(tuple(layers), seen)
+    def prefill(
+        self, chain: Chain, cache: Cache | None = None, axis_name: str | None = None
+    ) -> Cache:
+        """Return the cache after the chain [B, n', T, ...], n' <= n, has been seen whole.
 
-    def extend(self, cache: Cache, step: Step) -> tuple[Cache, jax.Array]:
-        """Add one situation (and the outcome before it) to each row; return the latents [B, W]."""
+        `cache` is an empty one to fill, split over `axis_name` inside shard_map. Tokens go through
+        all layers `config.block` at a time, so memory grows with the chain only by its embedding.
+        """
+        x, place, _ = self.tokens(chain, None)
+        batch, count, width = x.shape
+        cache = empty_cache(self.config, batch) if cache is None else cache
+        block = min(self.config.block, count)
+        blocks = -(-count // block)
+        extra = blocks * block - count
+        x = jnp.pad(x, ((0, 0), (0, extra), (0, 0)))
+        place = jnp.pad(place, ((0, 0), (0, extra)), constant_values=-1)
+
+        def add(cache: Cache, part: tuple[jax.Array, jax.Array]) -> tuple[Cache, None]:
+            tokens, places = part
+            # Places count full trajectories, and so do slots.
+            where = settle(cache.positions, places, places, axis_name)
+            return self._through(tokens, cache, where)[0], None
+
+        x = x.reshape(batch, blocks, block, width).swapaxes(0, 1)
+        place = place.reshape(batch, blocks, block).swapaxes(0, 1)
+        return jax.lax.scan(add, cache, (x, place))[0]
+
+    def extend(
+        self, cache: Cache, step: Step, axis_name: str | None = None
+    ) -> tuple[Cache, jax.Array]:
+        """Add one situation (and the outcome before it) to each row; return the latents [B, W].
+
+        `axis_name` is the mesh axis over which the cache is split, inside shard_map.
+        """
         config = self.config
         length, n, m = config.tokens_per_trajectory, config.trajectories, config.tokens_per_chunk
-        slots_count = cache.positions.shape[1]
         x, episode, chunk, offset = self._step_tokens(step)
         present = step.write[:, None] & (episode >= 0)
         place = jnp.where(present, episode * length + chunk * m + offset, -1)
-        slots = jnp.where(present, (episode % n) * length + chunk * m + offset, slots_count)
+        slots = (episode % n) * length + chunk * m + offset
         # The first token of an episode takes the place of the oldest whole trajectory.
         arriving = step.write & (step.chunk == 0)
-        oldest = jnp.arange(slots_count) // length == (step.episode % n)[:, None]
+        held = own_slots(cache.positions.shape[1], axis_name) // length
+        oldest = held == (step.episode % n)[:, None]
         seen = jnp.where(arriving[:, None] & oldest, -1, cache.positions)
-        rows = jnp.arange(x.shape[0])[:, None]
-        seen = seen.at[rows, slots].set(place, mode="drop")
-        layers = []
+        cache, x = self._through(x, cache, settle(seen, place, slots, axis_name))
+        return cache, self.norm(x[:, -1])
+
+    def _through(self, x: jax.Array, cache: Cache, place: Place) -> tuple[Cache, jax.Array]:
+        """Bring new tokens x [B, T, W] through all layers and into the cache."""
+        layers: list[LayerCache] = []
         for block, layer in zip(self.blocks, cache.layers, strict=True):
-            x, layer = block.extend(x, place, layer, slots, seen)
+            x, layer = block.extend(x, layer, place)
             layers.append(layer)
-        return Cache(tuple(layers), seen), self.norm(x[:, -1])
+        return Cache(tuple(layers), place.positions), x
 
     def act(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
         """Return actions [B, A] from latents [B, W] and raw observations [B, O]."""
