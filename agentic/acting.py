@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic import hindsight
-from agentic.errors import AgenticError
-from agentic.policy.cache import AXIS, Cache, LayerCache, empty_cache
+from agentic.errors import AgenticError, closest
+from agentic.policy.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
 from agentic.policy.config import PolicyConfig
 from agentic.policy.parameters import Parameters, bind
 from agentic.policy.transformer import Step
@@ -92,6 +92,15 @@ def compiled(
     )
 
 
+def cache_mesh(devices: int) -> jax.sharding.Mesh:
+    """Return a mesh of the first `devices` devices over which a cache can be split."""
+    present = len(jax.devices())
+    if not 1 <= devices <= present:
+        raise AgenticError(f"devices is {devices}; this process has 1 to {present}.")
+    kinds = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((devices,), (AXIS,), kinds, devices=jax.devices()[:devices])
+
+
 class _Outcome(NamedTuple):
     """What the chunk before did, and where it stands in the context (-1: there is none)."""
 
@@ -128,6 +137,10 @@ class ContextPolicy:
         """Hold `parameters` of `config`; `cache_dtype` is "float32", "bfloat16" or None for that of
         the activations; with `mesh` its axis "sequence" shares out the cache's slots.
         """
+        if cache_dtype not in (None, *CACHE_DTYPES):
+            raise AgenticError(
+                f"cache_dtype is {cache_dtype!r}; {closest(cache_dtype, CACHE_DTYPES)}."
+            )
         if mesh is not None and AXIS not in mesh.shape:
             raise AgenticError(
                 f"the mesh has axes {tuple(mesh.shape)}; the cache is split over {AXIS!r}, so name "

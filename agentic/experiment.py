@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from agentic import checkpoint, provenance
-from agentic.acting import ContextPolicy
+from agentic.acting import ContextPolicy, cache_mesh
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
 from agentic.dataset.prefetch import Prefetch, Sampler
@@ -298,8 +298,16 @@ def _restore(folder: Path, like: TrainState) -> TrainState:
     return TrainState(parameters, optimizer, count)
 
 
-def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
+def load_policy(
+    folder: str | Path,
+    step: int | None = None,
+    cache_dtype: str | None = None,
+    devices: int | None = None,
+) -> ContextPolicy:
     """Return the policy that a run trained, ready to act; `step` picks a checkpoint.
+
+    `cache_dtype` is "float32" or "bfloat16", what the context is kept in (None: as computed);
+    `devices` splits the context's cache over that many devices.
 
     Raises AgenticError for a folder that is not a run or has no such checkpoint.
     """
@@ -325,7 +333,8 @@ def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy:
     sampler = document["sampler"]
     return ContextPolicy(
         config, parameters, document["target_return"], sampler["completion"],
-        sampler.get("stride", SamplerConfig.stride),
+        sampler.get("stride", SamplerConfig.stride), cache_dtype,
+        None if devices is None else cache_mesh(devices),
     )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ DOORS = {
         "training",
         "experiment",
         "doctor",
+        "bench",
     },
 }
 HEAVY = ("jax", "mujoco", "dm_control", "gymnasium", "h5py", "minari", "matplotlib")

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "relabel": "rewards of stored states: batched, against a loop over dm_control",
     "convert": "episodes to a store, against merely reading the same files",
     "sampler": "chains drawn from a store, against numpy copying the same bytes",
+    "decode": "steps of acting with long contexts, against reading the cache and recomputing it",
     "simulation": "the batched simulator, against a loop over dm_control",
 }
 

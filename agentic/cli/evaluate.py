@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -37,6 +37,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         random_policy: bool = False,
         checkpoint: int | None = None,
         data: str | None = None,
+        cache_dtype: Literal["float32", "bfloat16"] | None = None,
     ) -> None:
         """Roll a trained policy out in simulation and record every episode in evaluation.jsonl.
 
@@ -49,8 +50,19 @@ def evaluate(arguments: Sequence[str]) -> None:
             random_policy: evaluate uniformly random actions as well, on the same seeds.
             checkpoint: step of the checkpoint; by default the newest.
             data: where the training data lies now, for `--memory random`.
+            cache_dtype: what the context is kept in; by default as the policy computes.
         """
-        evaluate_run(run, episodes, seeds, target_return, memory, random_policy, checkpoint, data)
+        evaluate_run(
+            run,
+            episodes,
+            seeds,
+            target_return,
+            memory,
+            random_policy,
+            checkpoint,
+            data,
+            cache_dtype,
+        )
 
     tyro.cli(command, prog="agentic evaluate", args=arguments)
 
@@ -64,11 +76,12 @@ def evaluate_run(
     random_policy: bool = False,
     step: int | None = None,
     data: str | None = None,
+    cache_dtype: str | None = None,
 ) -> None:
     """Evaluate behind progress bars, record the episodes and print the protocol table."""
     document = read_config(run)
     task = document["task"]
-    policy = load_policy(run, step)
+    policy = load_policy(run, step, cache_dtype)
     if target_return is not None:
         policy.target_return = target_return
     dataset = None
