@@ -23,7 +23,8 @@ def cached_attention(
 
     Args:
       q: queries; scores, softmax and sums are float32 whatever the dtypes.
-      keys, values: one cache in any floating dtype, never widened as a whole; H is a multiple of K.
+      keys, values: one cache, float32 or the bits of bfloat16 as uint16 (XLA on processors would
+        widen bfloat16 as a whole, before the loop); H is a multiple of K.
       q_positions, kv_positions: int32 [B, T] and [B, S]; negative means absent, or empty.
       used: scalar, slots at and past it are empty in every row; None reads all S.
       axis_name: mesh axis over which the slots are split, inside `shard_map`; q is the same on all
@@ -44,24 +45,29 @@ def cached_attention(
     share, block = heads // groups, min(block, slots)
     q = q.reshape(batch, tokens, groups, share, size).transpose(0, 2, 1, 3, 4)
     q = q.reshape(batch, groups, tokens * share, size).astype(jnp.float32) * size**-0.5
-    q = q.astype(keys.dtype)
+
+    def read(array: jax.Array, start: jax.Array) -> jax.Array:
+        part = jax.lax.dynamic_slice_in_dim(array, start, block, axis=2)
+        if part.dtype == jnp.uint16:
+            part = jax.lax.bitcast_convert_type(part, jnp.bfloat16)
+        return part.astype(jnp.float32)
+
     used = jnp.asarray(slots if used is None else used, jnp.int32)
 
     def add(i: jax.Array, partial: tuple) -> tuple:
         out, top, total = partial
         # The last block ends at the last slot, and passes over what the one before it has read.
         start = jnp.minimum(i * block, slots - block)
-        k = jax.lax.dynamic_slice_in_dim(keys, start, block, axis=2)
-        v = jax.lax.dynamic_slice_in_dim(values, start, block, axis=2)
+        k, v = read(keys, start), read(values, start)
         places = jax.lax.dynamic_slice_in_dim(kv_positions, start, block, axis=1)
         places = jnp.where(start + jnp.arange(block) >= i * block, places, -1)
         seen = jnp.repeat(visible(q_positions, places, True), share, axis=1)[:, None]
-        s = jnp.einsum("bkrd,bksd->bkrs", q, k, preferred_element_type=jnp.float32)
+        s = jnp.einsum("bkrd,bksd->bkrs", q, k)
         s = jnp.where(seen, s, -jnp.inf)
         higher = jnp.maximum(top, s.max(-1))
         base = jnp.where(higher == -jnp.inf, 0.0, higher)
         p, old = jnp.exp(s - base[..., None]), jnp.exp(top - base)
-        y = jnp.einsum("bkrs,bksd->bkrd", p.astype(v.dtype), v, preferred_element_type=jnp.float32)
+        y = jnp.einsum("bkrs,bksd->bkrd", p, v)
         return out * old[..., None] + y, higher, total * old + p.sum(-1)
 
     shape = q.shape[:3]

@@ -19,7 +19,10 @@ AXIS = "sequence"
 
 
 class LayerCache(NamedTuple):
-    """Keys and values that one layer has seen: [B, K, S, D] each, a head's slots side by side."""
+    """Keys and values that one layer has seen: [B, K, S, D] each, a head's slots side by side.
+
+    float32, or bfloat16 kept as its bits in uint16, so that no compiler widens it as a whole.
+    """
 
     keys: jax.Array
     values: jax.Array
@@ -47,6 +50,7 @@ def empty_cache(
     if dtype not in CACHE_DTYPES:
         raise AgenticError(f"cache_dtype is {dtype!r}; {closest(dtype, CACHE_DTYPES)}.")
     slots = -(-config.trajectories * config.tokens_per_trajectory // shards) * shards
+    dtype = "uint16" if dtype == "bfloat16" else dtype
     shape = (batch, config.groups, slots, config.head_size)
     layers = tuple(
         LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.layers)
@@ -101,13 +105,9 @@ def settle(
 def write(array: jax.Array, slots: jax.Array, new: jax.Array) -> jax.Array:
     """Write new [B, T, K, D] to `slots` [B, T] of array [B, K, S, D], in place where donated."""
     rows = jnp.arange(len(array))[:, None]
-    # As bits: a processor without bfloat16 would widen the whole array to write to it.
+    if array.dtype == jnp.uint16:
+        new = jax.lax.bitcast_convert_type(new.astype(jnp.bfloat16), jnp.uint16)
     new = new.astype(array.dtype)
-    if array.dtype == jnp.bfloat16:
-        bits = jax.lax.bitcast_convert_type(array, jnp.uint16)
-        new = jax.lax.bitcast_convert_type(new, jnp.uint16)
-        bits = bits.at[rows, :, slots].set(new, mode="drop")
-        return jax.lax.bitcast_convert_type(bits, jnp.bfloat16)
     return array.at[rows, :, slots].set(new, mode="drop")
 
 
