@@ -11,6 +11,7 @@ _HOMES = {
     "Dataset": "agentic.dataset",
     "ExperimentConfig": "agentic.experiment",
     "Trajectory": "agentic.trajectory",
+    "configure": "agentic.experiment",
     "evaluate": "agentic.evaluation",
     "load_dataset": "agentic.dataset",
     "load_policy": "agentic.experiment",

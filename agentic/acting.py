@@ -18,10 +18,11 @@ import numpy as np
 
 from agentic import hindsight
 from agentic.errors import AgenticError, closest
+from agentic.policy import decoding
 from agentic.policy.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
 from agentic.policy.config import PolicyConfig
+from agentic.policy.decoding import Step
 from agentic.policy.parameters import Parameters, bind
-from agentic.policy.transformer import Step
 from agentic.trajectory import Chain
 
 
@@ -70,14 +71,14 @@ def compiled(
         )
 
     def extend(parameters: Parameters, cache: Cache, latents: jax.Array, step: Step):
-        cache, fresh = bind(config, parameters).extend(cache, step, axis)
+        cache, fresh = decoding.extend(bind(config, parameters), cache, step, axis)
         return cache, jnp.where(step.write[:, None], fresh, latents)
 
     def act(parameters: Parameters, latents: jax.Array, observations: jax.Array):
         return bind(config, parameters).act(latents, observations)
 
     def prefill(parameters: Parameters, cache: Cache, chain: Chain):
-        return bind(config, parameters).prefill(chain, cache, axis)
+        return decoding.prefill(bind(config, parameters), chain, cache, axis)
 
     def shardings(spec: P) -> jax.sharding.NamedSharding:
         return jax.sharding.NamedSharding(mesh, spec)
@@ -153,7 +154,8 @@ class ContextPolicy:
         self.parameters = parameters
         self.target_return = float(target_return)
         self.completion: hindsight.Completion = completion
-        self._compiled = compiled(config, cache_dtype, mesh)
+        self.cache_dtype = cache_dtype or config.dtype
+        self._compiled = compiled(config, self.cache_dtype, mesh)
         self._mesh = mesh
         self._batch: int | None = None
 

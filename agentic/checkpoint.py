@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from agentic import processes
 from agentic.errors import AgenticError
 
 
@@ -69,20 +70,28 @@ def _remove_partial(folder: Path) -> None:
 def save(run: Path, step: int, items: dict[str, Any], keep: int = 2) -> None:
     """Write named pytrees of arrays as the run's checkpoint of `step`; keep the newest `keep`.
 
+    Of several processes all must call this, and each writes the shards that it holds.
+
     Raises AgenticError when the disk is full or not writable; earlier checkpoints stay untouched.
     """
     from orbax.checkpoint import v1 as ocp
 
     folder = _folder(run, step)
     partial = folder.with_name(f"{step}.partial")
-    _remove_partial(folder.parent)
+    leads = processes.leads()
+    if leads:
+        _remove_partial(folder.parent)
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
+        processes.wait(f"checkpoint {step} begins")
         with _quiet():
             ocp.save_checkpointables(partial, items)
-        if folder.exists():
+        processes.wait(f"checkpoint {step} is written")
+        if leads and folder.exists():
             shutil.rmtree(folder)
-        partial.rename(folder)
+        if leads:
+            partial.rename(folder)
+        processes.wait(f"checkpoint {step} has its name")
     except (OSError, ValueError, RuntimeError) as error:
         _remove_partial(folder.parent)
         kept = steps(run)
@@ -92,7 +101,7 @@ def save(run: Path, step: int, items: dict[str, Any], keep: int = 2) -> None:
             f"the checkpoint of step {step} could not be written to {folder.parent} ({reason}); "
             f"free some disk space and resume: {last}."
         ) from error
-    for old in steps(run)[:-keep]:
+    for old in steps(run)[:-keep] if leads else ():
         shutil.rmtree(_folder(run, old))
 
 

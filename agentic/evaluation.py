@@ -1,36 +1,31 @@
 """Evaluation: contexts of several episodes in simulation, as a table of raw returns.
 
 Reductions of the table, with their intervals, are in `agentic.protocol`; nothing is reduced here.
+A context's returns depend on its seed alone: neither on the other seeds nor on how many there are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from agentic.acting import ContextPolicy, Policy
-from agentic.errors import AgenticError, closest
-from agentic.hindsight import hindsight_order, relabel
-from agentic.rollout import rollout
+from agentic.acting import ContextPolicy, Policy, RandomPolicy
+from agentic.controls import Control, Memory, check_memory
+from agentic.errors import AgenticError
+from agentic.grouped import Grouped
+from agentic.ledger import PLAIN_CACHE
+from agentic.rollout import Transition, rollout
 from agentic.simulation import make_simulation
-from agentic.simulation.tasks import get_task
-from agentic.trajectory import Chain
-
-Memory = Literal["kept", "cleared", "index", "random"]
-MEMORIES: dict[Memory, str] = {
-    "kept": "the context stays across episodes",
-    "cleared": "control: the context is emptied before each episode",
-    "index": "control: emptied, but the model is told which episode of the context it is in",
-    "random": "control: replaced by as many random trajectories of the data before each episode",
-}
+from agentic.simulation.simulation import Simulation
+from agentic.simulation.tasks import Task, get_task
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Raw returns of C contexts with E episodes each.
+    """Raw returns of C contexts with E episodes each, and what they were measured under.
 
-    returns [C, E] float64 and lengths [C, E] steps; seeds [C] name the contexts.
+    returns [C, E] float64 and lengths [C, E] steps; seeds [C] name the contexts. target_return is
+    None for a policy that aims at none; cache_dtype is what its context was kept in.
     """
 
     task: str
@@ -38,14 +33,22 @@ class Evaluation:
     seeds: tuple[int, ...]
     returns: np.ndarray
     lengths: np.ndarray
+    target_return: float | None = None
+    action_noise: float = 0.0
+    cache_dtype: str = PLAIN_CACHE
 
     def records(self, **source) -> list[dict]:
         """Return one record per episode, as evaluation.jsonl stores them, after `source`."""
+        episodes = self.returns.shape[1]
         return [
             source
             | {
                 "task": self.task,
                 "memory": self.memory,
+                "target_return": self.target_return,
+                "action_noise": self.action_noise,
+                "cache_dtype": self.cache_dtype,
+                "episodes": episodes,
                 "seed": seed,
                 "context": context,
                 "episode": episode,
@@ -53,7 +56,7 @@ class Evaluation:
                 "length": int(self.lengths[context, episode]),
             }
             for context, seed in enumerate(self.seeds)
-            for episode in range(self.returns.shape[1])
+            for episode in range(episodes)
         ]
 
 
@@ -65,17 +68,19 @@ def evaluate(
     memory: Memory = "kept",
     data=None,
     progress: Callable[[int, int], None] | None = None,
+    action_noise: float = 0.0,
 ) -> Evaluation:
     """Let a policy live `episodes` episodes in each of len(seeds) contexts, all side by side.
 
     Args:
-        policy: what acts; a ContextPolicy for every memory but "kept".
+        policy: what acts; a ContextPolicy for every memory but "kept". Copies of it act.
         task: task name, such as "walker_run".
         episodes: episodes in one context; by default as many as the policy was trained on.
         seeds: one context each; a seed and an episode index determine an initial state.
-        memory: "kept", or a control: see MEMORIES.
+        memory: "kept", or a control: see `agentic.controls.MEMORIES`.
         data: the Dataset that the "random" control draws from.
         progress: called with (steps done, steps in all) of each context.
+        action_noise: standard deviation of Gaussian noise on actions, whose range is [-1, 1].
 
     Raises:
         AgenticError: a policy of other sizes than the task's, or a control it cannot be put to.
@@ -83,34 +88,72 @@ def evaluate(
     spec = get_task(task)
     seeds = tuple(int(seed) for seed in seeds)
     if episodes is None:
-        episodes = policy.config.trajectories if isinstance(policy, ContextPolicy) else 1
-    if episodes < 1 or not seeds:
-        raise AgenticError(
-            f"{episodes} episodes in {len(seeds)} contexts: evaluation needs at least one of each."
-        )
-    _check(policy, spec, memory, data)
+        episodes = episodes_of(policy)
+    check_numbers(episodes, seeds, action_noise)
+    check_memory(policy, memory, data)
+    check_fit(policy, spec)
     simulation = make_simulation(task, len(seeds))
     table = np.zeros((len(seeds), episodes))
     lengths = np.zeros((len(seeds), episodes), np.int64)
     rows = np.arange(len(seeds))
-    for count, step in enumerate(rollout(policy, simulation, episodes, seeds), start=1):
-        live = rows[step.active]
-        table[live, step.episode[live]] += step.rewards[live]
-        lengths[live, step.episode[live]] += 1
-        if step.done.any() and memory != "kept":
-            _control(policy, memory, step, seeds, data)
+    stream = live(policy, simulation, episodes, seeds, memory, data, action_noise)
+    for count, step in enumerate(stream, start=1):
+        active = rows[step.active]
+        table[active, step.episode[active]] += step.rewards[active]
+        lengths[active, step.episode[active]] += 1
         if progress is not None:
             progress(count, episodes * spec.episode_length)
     simulation.close()
-    return Evaluation(task, memory, seeds, table, lengths)
+    return Evaluation(
+        task, memory, seeds, table, lengths, target_of(policy), float(action_noise),
+        cache_dtype_of(policy),
+    )  # fmt: skip
 
 
-def _check(policy: Policy, spec, memory: str, data) -> None:
-    if memory not in MEMORIES:
-        raise AgenticError(f"memory is {memory!r}; {closest(str(memory), MEMORIES)}.")
+def live(
+    policy: Policy,
+    simulation: Simulation,
+    episodes: int,
+    seeds: Sequence[int],
+    memory: Memory = "kept",
+    data=None,
+    action_noise: float = 0.0,
+) -> Iterator[Transition]:
+    """Yield every step of contexts that live side by side; arguments as `evaluate` checks them.
+
+    While a step is in the caller's hands, the simulation shows where it led.
+    """
+    acting, control = Grouped(policy, len(seeds)), None
+    if isinstance(policy, RandomPolicy):
+        acting = RandomPolicy(policy.action_size, tuple(seeds))
+    if isinstance(policy, ContextPolicy):
+        control = Control(policy, acting, memory, seeds, data)
+    for step in rollout(acting, simulation, episodes, seeds, action_noise):
+        if control is not None:
+            control.observe(step)
+        yield step
+
+
+def episodes_of(policy: Policy) -> int:
+    """Return how many episodes a context of the policy's own has: as many as it was trained on."""
+    return policy.config.trajectories if isinstance(policy, ContextPolicy) else 1
+
+
+def target_of(policy: Policy) -> float | None:
+    """Return the return that a policy aims at; None for one that is never told of any."""
+    if isinstance(policy, ContextPolicy) and set("Rd") & set(policy.config.inputs):
+        return policy.target_return
+    return None
+
+
+def cache_dtype_of(policy: Policy) -> str:
+    """Return what a policy keeps its context in, "float32" for one that has none."""
+    return policy.cache_dtype if isinstance(policy, ContextPolicy) else PLAIN_CACHE
+
+
+def check_fit(policy: Policy, spec: Task) -> None:
+    """Raise AgenticError for a context policy of other sizes than the task's."""
     if not isinstance(policy, ContextPolicy):
-        if memory != "kept":
-            raise AgenticError(f"memory {memory!r} is a control of policies that keep a context.")
         return
     for name in ("observation_size", "action_size"):
         own, needed = getattr(policy.config, name), getattr(spec, name)
@@ -125,41 +168,22 @@ def _check(policy: Policy, spec, memory: str, data) -> None:
             f"the policy was trained on episodes of {longest} steps and "
             f"{spec.name} has {spec.episode_length}; train it on whole episodes."
         )
-    if memory == "random" and data is None:
-        raise AgenticError("memory 'random' draws trajectories from the data; pass data=.")
 
 
-def _control(policy: ContextPolicy, memory: Memory, step, seeds: tuple[int, ...], data) -> None:
-    """Put the contexts whose episode just ended under a control."""
-    if memory == "random":
-        if not step.done.all():
-            raise AgenticError(
-                "memory 'random' needs episodes of one length; use 'cleared' or 'index' here."
-            )
-        lived = int(step.episode[0]) + 1
-        policy.prefill(random_context(policy, data, lived, seeds))
-    else:
-        policy.clear(step.done, keep_index=memory == "index")
-
-
-def random_context(policy: ContextPolicy, data, lived: int, seeds: Sequence[int]) -> Chain:
-    """Return chains [C, n, T, ...] of random trajectories, as if `lived` episodes lay behind.
-
-    They stand in hindsight order with the policy's target return; the last places stay empty so
-    that every call has one shape. A full context keeps one place for the episode to come.
-    """
-    data = data.every(policy.stride)
-    n = policy.config.trajectories
-    count = min(lived, n - 1, len(data))
-    draws = np.stack(
-        [np.random.default_rng([seed, lived]).permutation(len(data))[:n] for seed in seeds]
-    )
-    draws = np.pad(draws, ((0, 0), (0, n - draws.shape[1])))
-    present = np.broadcast_to(np.arange(n) < count, draws.shape)
-    order = hindsight_order(data.returns[draws], present)
-    draws = np.take_along_axis(draws, order, axis=1)
-    return relabel(
-        data.observations[draws], data.actions[draws], data.rewards[draws],
-        data.mask(draws) & present[..., None], policy.completion,
-        np.full(len(draws), policy.target_return),
-    )  # fmt: skip
+def check_numbers(episodes: int, seeds: Sequence[int], action_noise: float) -> None:
+    """Raise AgenticError for numbers that no evaluation can have."""
+    if episodes < 1 or not seeds:
+        raise AgenticError(
+            f"{episodes} episodes in {len(seeds)} contexts: evaluation needs at least one of each."
+        )
+    twice = [seed for seed in sorted(set(seeds)) if seeds.count(seed) > 1]
+    if twice or min(seeds) < 0:
+        raise AgenticError(
+            f"seed {twice[0] if twice else min(seeds)} is {'given twice' if twice else 'negative'};"
+            " seeds are different whole numbers from 0 on, one context each."
+        )
+    if not 0 <= action_noise < float("inf"):
+        raise AgenticError(
+            f"action_noise is {action_noise}; it is a standard deviation, 0 or more, of actions "
+            "in [-1, 1]."
+        )

@@ -1,29 +1,43 @@
 """A run: data + policy + training + seed, in a folder that says everything needed to repeat it."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from agentic import checkpoint, provenance
+from agentic import checkpoint, processes
 from agentic.acting import ContextPolicy, cache_mesh
+from agentic.baselines import run as baselines
+from agentic.baselines.acting import BaselinePolicy
+from agentic.baselines.config import CONFIGS, BaselineConfig, config_class
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
 from agentic.dataset.prefetch import Prefetch, Sampler
 from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
-from agentic.interruption import Interrupted, Interruption
+from agentic.mesh import MeshShape, make_mesh, process_share
+from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.layers import Remat
 from agentic.policy.parameters import initialize
-from agentic.run_folder import MetricsLog, read_config, write_json
+from agentic.policy.presets import Model, preset
+from agentic.recording import Progress, begin, chosen_step, describe, follow
+from agentic.run_folder import read_config
 from agentic.simulation.tasks import get_task
-from agentic.training import TrainingConfig, TrainState, fit, initial_state, make_step
+from agentic.training import (
+    TrainingConfig,
+    TrainState,
+    fit,
+    initial_state,
+    make_step,
+    state_like,
+)
 
 Method = Literal["at", "dt", "bc", "bc10"]
 Layout = Literal["5", "4", "1"]
@@ -38,6 +52,9 @@ class Recipe:
     top_fraction: float = 1.0
 
 
+# What a resumed run must agree in. The policy last: much of it follows from the others and is not
+# what the user chose.
+PARTS = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
 METHODS: dict[Method, Recipe] = {
     "at": Recipe("Rsard", chains=True),
     "dt": Recipe("Rsa", chains=False),
@@ -74,9 +91,10 @@ class ExperimentConfig:
         completion: completion token where the "target" is met, or at every end ("done").
         loss: on the steps of "all" trajectories of a chain, or of its "last".
         trajectory_embedding: whether the model knows the index of a trajectory in its context.
-        layers: of the Transformer; the paper has 3.
-        heads: of attention, dividing the width; the paper has 1.
-        width: channels of a token; the paper has 128.
+        model: size of the Transformer; the paper has 3 layers, 1 head and width 128.
+        layers: instead of the model's.
+        heads: of attention, dividing the width, instead of the model's.
+        width: channels of a token, instead of the model's.
         dropout: rate on residual branches, embeddings and latents; the paper has 0.1.
         dtype: "float32" or "bfloat16" activations.
         steps: optimiser steps.
@@ -88,6 +106,14 @@ class ExperimentConfig:
         seed: draws parameters, batches and dropout.
         log_every: steps between logged metrics.
         checkpoint_every: steps between checkpoints; the last step always has one.
+        accumulate: parts that a batch is cut into, one after another, to save memory; the step is
+            that of the whole batch.
+        mesh: devices to train on, such as "data=2,fsdp=2,sequence=2": `data` and `fsdp` share the
+            chains of a batch, `fsdp` also parameters and optimiser state, `sequence` the steps of
+            every chain. By default one device, and all of them for several processes (data).
+        remat: what the backward pass keeps and what it computes again: "none" keeps all, "block"
+            all but the feed-forward network's insides, "layer" the layers' inputs, "offload" those
+            in the host's memory. Less memory, more work, the same result.
         prefetch: megabytes for batches that a thread draws ahead; 0 draws them in between steps.
     """
 
@@ -107,9 +133,10 @@ class ExperimentConfig:
     completion: Literal["target", "done"] = SamplerConfig.completion
     loss: Literal["all", "last"] = TrainingConfig.loss
     trajectory_embedding: bool = PolicyConfig.trajectory_embedding
-    layers: int = PolicyConfig.layers
-    heads: int = PolicyConfig.heads
-    width: int = PolicyConfig.width
+    model: Model = "3x128"
+    layers: int | None = None
+    heads: int | None = None
+    width: int | None = None
     dropout: float = PolicyConfig.dropout
     dtype: Literal["float32", "bfloat16"] = PolicyConfig.dtype
     steps: int = TrainingConfig.steps
@@ -121,12 +148,20 @@ class ExperimentConfig:
     seed: int = TrainingConfig.seed
     log_every: int = TrainingConfig.log_every
     checkpoint_every: int = TrainingConfig.checkpoint_every
+    accumulate: int = TrainingConfig.accumulate
+    mesh: str | None = None
+    remat: Remat = TrainingConfig.remat
     prefetch: int = 256
 
     def __post_init__(self):
         get_task(self.task)
         if self.prefetch < 0:
             raise AgenticError(f"prefetch is {self.prefetch} megabytes; it must be at least 0.")
+        if self.method in CONFIGS:
+            raise AgenticError(
+                f"method {self.method!r} has options of its own; take "
+                f"configure(task, data, {self.method!r}) or {CONFIGS[self.method].__name__}."
+            )
         for name, choices in {"method": METHODS, "layout": ("5", "4", "1")}.items():
             if getattr(self, name) not in choices:
                 value = getattr(self, name)
@@ -140,6 +175,21 @@ class ExperimentConfig:
                 f"take a multiple of {self.chain_length}."
             )
         self.sampler(range(self.chain_length))
+        if self.mesh is not None:
+            self.check_share(MeshShape.parse(self.mesh))
+        else:
+            self.check_share(MeshShape())
+
+    def check_share(self, shape: MeshShape) -> None:
+        """Raise AgenticError unless a batch can be dealt to the devices and micro-batches."""
+        chains, unit = self.batch_size // self.chain_length, shape.rows * self.accumulate
+        if chains % unit:
+            near = max(round(chains / unit), 1) * unit * self.chain_length
+            raise AgenticError(
+                f"batch_size is {self.batch_size} trajectories in {chains} chains, to be shared by "
+                f"data * fsdp * accumulate = {shape.data} * {shape.fsdp} * "
+                f"{self.accumulate}; take a multiple of {unit * self.chain_length}, such as {near}."
+            )
 
     @property
     def chain_length(self) -> int:
@@ -189,12 +239,15 @@ class ExperimentConfig:
 
     def _network(self, **fields) -> PolicyConfig:
         inputs = METHODS[self.method].inputs
+        size = preset(self.model)._asdict()
+        size |= {name: getattr(self, name) for name in size if getattr(self, name) is not None}
         return _project(
             self,
             PolicyConfig,
             inputs=inputs.replace("d", "") if self.layout == "4" else inputs,
             joint=self.layout == "1",
             action_chunk=self.steps_per_token,
+            **size,
             **fields,
         )
 
@@ -206,17 +259,31 @@ def _project(config: ExperimentConfig, kind: type, **fields):
     return kind(**{name: own[name] for name in shared & own.keys()}, **fields)
 
 
-Progress = Callable[[dict[str, float]], None]
+def configure(
+    task: str, data: str, method: str = "at", **options
+) -> ExperimentConfig | BaselineConfig:
+    """Return the configuration of any method, with what `options` set.
+
+    Raises AgenticError for an option that this method does not have.
+    """
+    kind = ExperimentConfig if method in METHODS else config_class(method)
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in options:
+        if name not in known:
+            raise AgenticError(f"{name} is no option of {method}; {closest(name, known)}.")
+    return kind(task=task, data=data, method=method, **options)
 
 
-def load_data(config: ExperimentConfig, progress: Callable[[int, int], None] | None = None):
+def load_data(
+    config: ExperimentConfig | BaselineConfig, progress: Callable[[int, int], None] | None = None
+):
     """Return the data set that a configuration names, as `load_dataset` reads it."""
     recompute = config.recompute_observations
     return load_dataset(config.data, config.task, config.control, progress, recompute)
 
 
 def run(
-    config: ExperimentConfig,
+    config: ExperimentConfig | BaselineConfig,
     folder: str | Path,
     resume: bool = False,
     data: Dataset | None = None,
@@ -228,67 +295,74 @@ def run(
         config: what to train on what.
         folder: the run folder; must be new or empty unless `resume`.
         resume: continue from the newest checkpoint; the result is bit-equal to a run that was
-            never interrupted.
+            never interrupted, on the same mesh, and on another one equal up to rounding.
         data: the data set where it is loaded already.
         progress: called with each metrics record.
 
+    Of several processes (`agentic.processes`) all must call this alike; the first one writes
+    everything but the checkpoints, which all of them write. They need one file system.
+
     Raises:
-        AgenticError: bad configuration or data, a folder in use, a loss that is not finite.
+        AgenticError: bad configuration or data, a folder in use, a loss that is not finite, a mesh
+            that the devices cannot form, another process lost.
         Interrupted: after Ctrl-C, when the state is saved.
     """
     folder = Path(folder)
     data = data if data is not None else load_data(config)
+    if isinstance(config, BaselineConfig):
+        return baselines.train(config, folder, data, resume, progress)
     policy, training = config.policy(data), config.training()
-    sampler = ChainSampler(data, config.sampler(data))
-    document = describe(config, policy, data)
-    if resume:
-        _check_same(document, read_config(folder), folder)
-    elif (folder / "config.json").exists():
-        raise AgenticError(
-            f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
-        )
-    else:
-        write_json(folder / "config.json", document)
-    state = initial_state(policy, training)
-    if resume and checkpoint.steps(folder):
-        state = _restore(folder, state)
-    with (
-        MetricsLog(folder, int(state.step)) as log,
-        _ahead(sampler, config.prefetch) as batches,
-    ):
-        _loop(state, policy, training, batches, folder, log, progress)
+    draws, mesh = config.sampler(data), _mesh(config)
+    parts = {"policy": policy, "sampler": draws, "training": training}
+    parts = {name: dataclasses.asdict(part) for name, part in parts.items()}
+    document = describe(
+        config, data, jax.devices()[0].device_kind, processes=jax.process_count(), **parts
+    )
+    with processes.together():
+        begin(folder, document, resume, PARTS)
+        if resume and checkpoint.steps(folder):
+            state = _restore(folder, state_like(policy, training, mesh))
+        else:
+            state = initial_state(policy, training, mesh)
+        if mesh is None:
+            step, sampler = make_step(policy, training), ChainSampler(data, draws)
+        else:
+            step = make_mesh_step(policy, training, mesh)
+            sampler = _share_sampler(config, data, policy, mesh)
+        with _ahead(sampler, config.prefetch) as drawn:
+            batches = drawn if mesh is None else lambda index: place_share(drawn(index), mesh)
+            loop = fit(state, step, batches, training)
+            done, steps, every = int(state.step), training.steps, training.checkpoint_every
+            follow(loop, folder, done, steps, every, _items, progress)
     return folder
+
+
+def _mesh(config: ExperimentConfig) -> Mesh | None:
+    """Return the devices to train on; None is one device, with nothing to divide."""
+    if config.mesh is not None:
+        return make_mesh(MeshShape.parse(config.mesh))
+    if jax.process_count() == 1:
+        return None
+    shape = MeshShape(data=jax.device_count())
+    config.check_share(shape)
+    return make_mesh(shape)
+
+
+def _share_sampler(config: ExperimentConfig, data: Dataset, policy: PolicyConfig, mesh: Mesh):
+    """Return what draws this process's share of every batch and deals it to the mesh."""
+    index, count = process_share(mesh)
+    share = {"process_index": index, "process_count": count}
+    sampler = ChainSampler(data, config.sampler(data), **share)
+    dealt = deal(policy, config.loss, mesh)
+    return lambda step: dealt(sampler(step))
 
 
 def _ahead(sampler: ChainSampler, megabytes: int) -> AbstractContextManager[Sampler]:
     return Prefetch(sampler, megabytes * 10**6) if megabytes else nullcontext(sampler)
 
 
-def _loop(state, policy, training, sampler, folder, log, progress) -> None:
-    """Train, log and save; Ctrl-C is met at the next record, when the state is whole and finite."""
-    saved = int(state.step)
-    with Interruption() as interruption:
-        loop = fit(state, make_step(policy, training), sampler, training)
-        for reached, record in loop:
-            log.write(record)
-            done = record["step"]
-            stopping = interruption.requested and done < training.steps
-            due = done // training.checkpoint_every > saved // training.checkpoint_every
-            if due or stopping or done == training.steps:
-                _save(folder, done, reached)
-                saved = done
-            if progress is not None:
-                progress(record)
-            if stopping:
-                raise Interrupted(
-                    f"stopped at step {done} of {training.steps}; --resume goes on from there."
-                )
-
-
-def _save(folder: Path, step: int, state: TrainState) -> None:
-    checkpoint.save(
-        folder, step, {"parameters": state.parameters, "optimizer": (state.optimizer, state.step)}
-    )
+def _items(state: TrainState) -> dict[str, Any]:
+    return {"parameters": state.parameters, "optimizer": (state.optimizer, state.step)}
 
 
 def _restore(folder: Path, like: TrainState) -> TrainState:
@@ -303,7 +377,7 @@ def load_policy(
     step: int | None = None,
     cache_dtype: str | None = None,
     devices: int | None = None,
-) -> ContextPolicy:
+) -> ContextPolicy | BaselinePolicy:
     """Return the policy that a run trained, ready to act; `step` picks a checkpoint.
 
     `cache_dtype` is "float32" or "bfloat16", what the context is kept in (None: as computed);
@@ -313,11 +387,13 @@ def load_policy(
     """
     folder = Path(folder)
     document = read_config(folder)
-    found = checkpoint.latest(folder)
-    if step is not None and step not in checkpoint.steps(folder):
-        raise AgenticError(
-            f"{folder} has no checkpoint of step {step}; it has {checkpoint.steps(folder)}."
-        )
+    if document["method"] in CONFIGS:
+        if cache_dtype is not None or devices is not None:
+            raise AgenticError(
+                f"{document['method']} acts without a context; leave out cache_dtype and devices."
+            )
+        return baselines.load(folder, document, step)
+    step = chosen_step(folder, step)
     fields = dict(document["policy"])
     normalization = {
         name: tuple(value) if isinstance(value, list) else value
@@ -329,7 +405,7 @@ def load_policy(
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like
     )
-    parameters = checkpoint.load(folder, step or found, "parameters", like)
+    parameters = checkpoint.load(folder, step, "parameters", like)
     sampler = document["sampler"]
     return ContextPolicy(
         config, parameters, document["target_return"], sampler["completion"],
@@ -341,46 +417,3 @@ def load_policy(
 def latest_step(folder: str | Path) -> int:
     """Return the step of a run's newest checkpoint."""
     return checkpoint.latest(Path(folder))
-
-
-def describe(config: ExperimentConfig, policy: PolicyConfig, data: Dataset) -> dict:
-    """Return config.json: everything needed to repeat the run and to read its results."""
-    return {
-        "task": config.task,
-        "method": config.method,
-        "seed": config.seed,
-        "target_return": float(data.returns.max()),
-        "experiment": dataclasses.asdict(config),
-        "data": {
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "episodes": len(data),
-            "returns": [float(value) for value in data.returns],
-            "control": data.control,
-        },
-        "policy": dataclasses.asdict(policy),
-        "sampler": dataclasses.asdict(config.sampler(data)),
-        "training": dataclasses.asdict(config.training()),
-        **provenance.of_run(jax.devices()[0].device_kind),
-    }
-
-
-def _check_same(now: dict, before: dict, folder: Path) -> None:
-    """Refuse to resume with other settings or data: the result would be neither run."""
-    # Data first: other data has another normalisation too, and that is not what the user chose.
-    if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
-        raise AgenticError(
-            f"{folder} was trained on other data ({before['data']['source']}) than this command "
-            f"names ({now['data']['source']}); resume with the same data."
-        )
-    # The policy last: much of it follows from the others and is not what the user chose.
-    parts = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
-    for part, kind in parts.items():
-        for name, value in json.loads(json.dumps(now[part])).items():
-            # A run from before an option existed was trained with what is its default now.
-            earlier = before[part].get(name, getattr(kind, name, None))
-            if earlier != value:
-                raise AgenticError(
-                    f"{folder} was trained with {name} = {earlier} and this command has {value}; "
-                    "resume with the same settings."
-                )

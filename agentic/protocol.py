@@ -2,11 +2,12 @@
 
     table [C, E]   raw return of episode e in context c (one evaluation seed, one memory)
 
-A reduction maps each context to one number. `best` is the largest of E rollouts: for equal
-policies it grows with E alone, so it is never to be set beside a mean or a best of another E.
+A reduction maps each context to one number. `best` is the largest of n rollouts, the first n of
+each context: for equal policies it grows with n alone, so it is never to be set beside a mean or
+a best of another n.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ import numpy as np
 from agentic.errors import AgenticError
 from agentic.stats import bootstrap_interval, interquartile_mean
 
-PROTOCOLS = {
+Reduction = Callable[[np.ndarray], np.ndarray]
+PROTOCOLS: dict[str, Reduction] = {
     "first": lambda table: table[:, 0],
     "last": lambda table: table[:, -1],
     "mean": lambda table: table.mean(axis=1),
@@ -25,11 +27,19 @@ PROTOCOLS = {
 REDUCTIONS = {**PROTOCOLS, "improvement": lambda table: table[:, -1] - table[:, 0]}
 
 
+def reductions(best_of: int | None = None) -> dict[str, Reduction]:
+    """Return REDUCTIONS with `best` over the first `best_of` episodes, by default over all."""
+    if best_of is None:
+        return REDUCTIONS
+    return REDUCTIONS | {"best": lambda table: table[:, :best_of].max(axis=1)}
+
+
 @dataclass(frozen=True)
 class Summary:
-    """Mean and interquartile mean of `count` values, and the 95 % interval of the mean.
+    """Mean and interquartile mean of `count` values, each with its 95 % interval.
 
-    low and high are nan where count is 1: a single value says nothing about its spread.
+    low and high are of the mean, iqm_low and iqm_high of the interquartile mean; all are nan where
+    count is 1: a single value says nothing about its spread.
     """
 
     mean: float
@@ -37,6 +47,8 @@ class Summary:
     low: float
     high: float
     count: int
+    iqm_low: float = float("nan")
+    iqm_high: float = float("nan")
 
 
 class Curve(NamedTuple):
@@ -47,26 +59,70 @@ class Curve(NamedTuple):
     high: np.ndarray
 
 
-def summarise(table: np.ndarray, seed: int = 0) -> dict[str, Summary]:
+def summarise(table: np.ndarray, seed: int = 0, best_of: int | None = None) -> dict[str, Summary]:
     """Return first, last, mean, best and improvement, with intervals over contexts.
 
-    table [C, E] returns; `seed` seeds the bootstrap, and the same seed gives the same interval.
+    table [C, E] returns; `seed` seeds the bootstrap, and the same seed gives the same interval;
+    `best` is over the first `best_of` episodes of each context, by default over all.
     """
-    table = _checked(table)
-    return {name: _summary(reduce(table), seed) for name, reduce in REDUCTIONS.items()}
+    table = _checked(table, best_of)
+    return {name: _summary(r(table), seed) for name, r in reductions(best_of).items()}
 
 
-def summarise_runs(tables: Sequence[np.ndarray], seed: int = 0) -> dict[str, Summary]:
+def summarise_runs(
+    tables: Sequence[np.ndarray], seed: int = 0, best_of: int | None = None
+) -> dict[str, Summary]:
     """Return the same for several training runs, with intervals over training runs.
 
     tables holds one [C, E] table per run (C may differ, E not). Each run counts once, with its
     mean over contexts: contexts of one run share its weights and are not independent evidence.
     """
-    tables = _checked_runs(tables)
+    tables = _checked_runs(tables, best_of)
     return {
-        name: _summary(np.array([reduce(table).mean() for table in tables]), seed)
-        for name, reduce in REDUCTIONS.items()
+        name: _summary(np.array([r(table).mean() for table in tables]), seed)
+        for name, r in reductions(best_of).items()
     }
+
+
+def summarise_tasks(
+    tables: Mapping[str, Sequence[np.ndarray]], seed: int = 0, best_of: int | None = None
+) -> dict[str, Summary]:
+    """Return the same over several tasks, with intervals of a bootstrap stratified by task.
+
+    tables holds for each task one [C, E] table of normalised scores per training run. Runs are
+    redrawn within their own task (Agarwal et al. 2021, arXiv 2108.13264, section 4.1), so that
+    the interval tells the spread of training and not that tasks differ. Raises AgenticError where
+    tasks have different numbers of runs: the average would weigh them unequally.
+    """
+    checked = {task: _checked_runs(runs, best_of) for task, runs in tables.items()}
+    counts = {len(runs) for runs in checked.values()}
+    if len(counts) != 1:
+        raise AgenticError(
+            f"the tasks have {', '.join(map(str, sorted(counts))) or 'no'} training runs; an "
+            "average over tasks needs the same number of each, at least one."
+        )
+    strata = np.repeat(np.arange(len(checked)), counts.pop())
+    return {
+        name: _summary(
+            np.array([r(table).mean() for runs in checked.values() for table in runs]), seed, strata
+        )
+        for name, r in reductions(best_of).items()
+    }
+
+
+def scores(returns: np.ndarray, random: float, best: float) -> np.ndarray:
+    """Return returns as scores: 0 is the mean of random actions, 100 the data's best episode.
+
+    score = 100 (return - random) / (best - random), as D4RL normalises with an expert in place of
+    the data's best (Fu et al. 2020, arXiv 2004.07219, section 4). Raises AgenticError where the
+    data hold nothing better than random actions.
+    """
+    if not best > random:
+        raise AgenticError(
+            f"the data's best return is {best:g} and random actions earn {random:g}; scores need "
+            "data with something better than random actions."
+        )
+    return 100 * (np.asarray(returns, dtype=np.float64) - random) / (best - random)
 
 
 def episode_curve(table: np.ndarray, seed: int = 0) -> Curve:
@@ -79,11 +135,18 @@ def episode_curve_runs(tables: Sequence[np.ndarray], seed: int = 0) -> Curve:
     return _curve(np.stack([table.mean(axis=0) for table in _checked_runs(tables)]), seed)
 
 
-def _summary(values: np.ndarray, seed: int) -> Summary:
-    low = high = float("nan")
-    if len(values) > 1:
-        low, high = bootstrap_interval(values, np.mean, np.random.default_rng(seed))
-    return Summary(float(values.mean()), float(interquartile_mean(values)), low, high, len(values))
+def _summary(values: np.ndarray, seed: int, strata: np.ndarray | None = None) -> Summary:
+    nan = float("nan")
+    mean, iqm = (nan, nan), (nan, nan)
+    # A stratum of one value would be redrawn as itself: there is no spread to tell of.
+    if len(values) > (1 if strata is None else len(np.unique(strata))):
+        mean, iqm = (
+            bootstrap_interval(values, statistic, np.random.default_rng(seed), strata)
+            for statistic in (np.mean, interquartile_mean)
+        )
+    return Summary(
+        float(values.mean()), float(interquartile_mean(values)), *mean, len(values), *iqm
+    )
 
 
 def _curve(rows: np.ndarray, seed: int) -> Curve:
@@ -91,7 +154,7 @@ def _curve(rows: np.ndarray, seed: int) -> Curve:
     return Curve(*(np.array([getattr(s, f) for s in columns]) for f in Curve._fields))
 
 
-def _checked(table: np.ndarray) -> np.ndarray:
+def _checked(table: np.ndarray, best_of: int | None = None) -> np.ndarray:
     table = np.asarray(table, dtype=np.float64)
     if table.ndim != 2 or table.size == 0:
         raise AgenticError(
@@ -104,11 +167,16 @@ def _checked(table: np.ndarray) -> np.ndarray:
             f"the return of context {context}, episode {episode} is {table[context, episode]}; "
             "every return must be finite."
         )
+    if best_of is not None and not 1 <= best_of <= table.shape[1]:
+        raise AgenticError(
+            f"the best of {best_of} was asked for and contexts have {table.shape[1]} episodes; "
+            f"it is the best of 1 to {table.shape[1]}."
+        )
     return table
 
 
-def _checked_runs(tables: Sequence[np.ndarray]) -> list[np.ndarray]:
-    tables = [_checked(table) for table in tables]
+def _checked_runs(tables: Sequence[np.ndarray], best_of: int | None = None) -> list[np.ndarray]:
+    tables = [_checked(table, best_of) for table in tables]
     lengths = sorted({table.shape[1] for table in tables})
     if len(lengths) != 1:
         raise AgenticError(

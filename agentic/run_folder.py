@@ -3,7 +3,7 @@
 config.json        what was run, on what, with which versions
 metrics.jsonl      one line per logged step
 checkpoints/       one folder per step (`agentic.checkpoint`)
-evaluation.jsonl   one line per evaluated episode
+evaluation.jsonl   one line per evaluated episode (`agentic.ledger`)
 events.*           the same metrics for TensorBoard, where tensorboardX is installed
 """
 
@@ -60,23 +60,6 @@ def read_config(folder: str | Path) -> dict:
             f"`agentic train {document['task']} --data {folder} --out RUN` makes one."
         )
     return document
-
-
-def record_evaluation(folder: str | Path, records: Iterable[dict]) -> None:
-    """Add evaluated episodes to evaluation.jsonl.
-
-    Lines of the same task, method, memory, target and checkpoint are replaced, so that an
-    evaluation run twice leaves the same file.
-    """
-
-    def key(record: dict) -> tuple:
-        names = ("task", "method", "memory", "target_return", "step")
-        return tuple(record.get(name) for name in names)
-
-    path, records = Path(folder) / "evaluation.jsonl", list(records)
-    fresh = {key(record) for record in records}
-    kept = [record for record in read_jsonl(path) if key(record) not in fresh]
-    write_jsonl(path, kept + records)
 
 
 class MetricsLog:

@@ -3,17 +3,21 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from agentic.errors import AgenticError, closest
+from agentic.gradient import Gradient, mean_gradient
+from agentic.mesh import state_sharding
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs, flatten
-from agentic.policy.layers import Remat, run_layers
+from agentic.policy.layers import REMATS, Remat, run_layers
 from agentic.policy.parameters import Parameters, initialize
 from agentic.policy.transformer import AgenticTransformer
 from agentic.trajectory import Chain, Window
@@ -38,6 +42,11 @@ class TrainingConfig:
         seed: draws the initial parameters and dropout; the sampler has its own.
         log_every: steps between logged metrics.
         checkpoint_every: steps between checkpoints; the last step always has one.
+        accumulate: parts that a batch is cut into, one after another, to save memory; the step is
+            that of the whole batch.
+        remat: what the backward pass finds in memory and what it computes again, to the same
+            result: "none" keeps all, "block" all but the feed-forward network's insides, "layer"
+            the layers' inputs, "offload" those in the host's memory.
     """
 
     steps: int = 2500
@@ -49,9 +58,11 @@ class TrainingConfig:
     seed: int = 0
     log_every: int = 20
     checkpoint_every: int = 500
+    accumulate: int = 1
+    remat: Remat = "block"
 
     def __post_init__(self):
-        for name in ("steps", "log_every", "checkpoint_every"):
+        for name in ("steps", "log_every", "checkpoint_every", "accumulate"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         for name in ("learning_rate", "clip"):
@@ -61,6 +72,8 @@ class TrainingConfig:
             raise AgenticError(
                 f"loss is {self.loss!r}; {closest(str(self.loss), ('all', 'last'))}."
             )
+        if self.remat not in REMATS:
+            raise AgenticError(f"remat is {self.remat!r}; {closest(str(self.remat), REMATS)}.")
 
 
 class TrainState(NamedTuple):
@@ -91,6 +104,22 @@ def chain_loss(
     The mean is over existing steps and action components, so that padding neither carries loss
     nor changes its scale.
     """
+    total, weight = chain_error(config, parameters, chain, loss, key, remat)
+    return total / jnp.maximum(weight, 1.0)
+
+
+def chain_error(
+    config: PolicyConfig,
+    parameters: Parameters,
+    chain: Chain | Window,
+    loss: Loss,
+    key: jax.Array | None,
+    remat: Remat = "block",
+) -> tuple[jax.Array, jax.Array]:
+    """Return the sum of squared errors over the steps that count, and how many these are.
+
+    Errors are means over action components; `chain_loss` is the one over the other.
+    """
     inputs = flatten(config, chain)
     network, latents = run_layers(config, parameters, inputs, key, remat)
     steps = latents, inputs.observations, inputs.actions, inputs.mask
@@ -107,7 +136,7 @@ def chain_loss(
         steps = tuple(map(pick, steps))
     *decoded, mask = steps
     weight = mask.astype(jnp.float32)
-    return squared_error(network, *decoded, weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    return squared_error(network, *decoded, weight), jnp.sum(weight)
 
 
 def squared_error(
@@ -179,35 +208,86 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     )
 
 
-def initial_state(policy: PolicyConfig, config: TrainingConfig) -> TrainState:
-    """Return the state before the first step."""
-    parameters = initialize(policy, jax.random.key(config.seed))
-    return TrainState(parameters, make_optimizer(config).init(parameters), jnp.zeros((), jnp.int32))
+def initial_state(
+    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
+) -> TrainState:
+    """Return the state before the first step; on a mesh every array is made in its shards."""
+
+    def draw(key: jax.Array) -> TrainState:
+        parameters = initialize(policy, key)
+        optimizer = make_optimizer(config).init(parameters)
+        return TrainState(parameters, optimizer, jnp.zeros((), jnp.int32))
+
+    key = jax.random.key(config.seed)
+    if mesh is None:
+        return draw(key)
+    return jax.jit(draw, out_shardings=state_sharding(mesh, jax.eval_shape(draw, key)))(key)
+
+
+def state_like(
+    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
+) -> TrainState:
+    """Return the shapes, types and places of a state's arrays, with no array made."""
+    like = jax.eval_shape(lambda: initial_state(policy, config))
+    if mesh is None:
+        place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        places = jax.tree.map(lambda _: place, like)
+    else:
+        places = state_sharding(mesh, like)
+
+    def placed(x: jax.ShapeDtypeStruct, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+    return jax.tree.map(placed, like, places)
 
 
 def make_step(
-    policy: PolicyConfig, config: TrainingConfig
-) -> Callable[[TrainState, Chain | Window], tuple[TrainState, Metrics]]:
-    """Return the jitted training step; it takes over the buffers of the state it is given."""
-    optimizer = make_optimizer(config)
+    policy: PolicyConfig,
+    config: TrainingConfig,
+    gradient: Gradient | None = None,
+    mesh: Mesh | None = None,
+) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
+    """Return the jitted training step; it takes over the buffers of the state it is given.
 
-    def step(state: TrainState, chain: Chain | Window) -> tuple[TrainState, Metrics]:
+    By default a batch is a Chain or Window on one device. With `gradient` it is what that takes
+    (`agentic.parallel`), and the state lies on the mesh as `initial_state` makes it.
+    """
+    optimizer, gradient = make_optimizer(config), gradient or _chain_gradient(policy, config)
+
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         key = None
         if policy.dropout:
             key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-
-        def objective(parameters: Parameters) -> jax.Array:
-            return chain_loss(policy, parameters, chain, config.loss, key)
-
-        loss, gradient = jax.value_and_grad(objective)(state.parameters)
+        loss, slope = gradient(state.parameters, batch, key)
         # optax counts steps in integers and relies on implicit promotion; our own code does not.
         with jax.numpy_dtype_promotion("standard"):
-            updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
+            updates, optimizer_state = optimizer.update(slope, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
-        metrics = Metrics(loss, optax.tree.norm(gradient))
+        metrics = Metrics(loss, optax.tree.norm(slope))
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    places = jax.tree.map(lambda x: x.sharding, state_like(policy, config, mesh))
+    everywhere = jax.NamedSharding(mesh, PartitionSpec())
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, Metrics(everywhere, everywhere)))
+
+
+def _chain_gradient(policy: PolicyConfig, config: TrainingConfig) -> Gradient:
+    """Return the loss and its gradient for chains on one device."""
+
+    def error(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
+        return chain_error(policy, parameters, chain, config.loss, key, config.remat)
+
+    def whole(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):
+        def objective(parameters: Parameters) -> jax.Array:
+            return chain_loss(policy, parameters, chain, config.loss, key, config.remat)
+
+        return jax.value_and_grad(objective)(parameters)
+
+    if config.accumulate == 1:
+        return whole
+    return partial(mean_gradient, error, config.accumulate)
 
 
 class NonFiniteLoss(AgenticError):

@@ -91,7 +91,8 @@ def run_cell(cell: Cell, folder: Path, episodes: int, seeds: Sequence[int]) -> N
     from agentic.dataset import load_dataset
     from agentic.evaluation import evaluate
     from agentic.experiment import load_policy, run
-    from agentic.run_folder import record_evaluation, write_json
+    from agentic.ledger import Ledger
+    from agentic.run_folder import write_json
     from agentic.simulation.tasks import get_task
 
     config, start = cell.config, time.perf_counter()
@@ -99,19 +100,17 @@ def run_cell(cell: Cell, folder: Path, episodes: int, seeds: Sequence[int]) -> N
     data = load_dataset(config.data, config.task)
     run(config, folder, resume=(folder / "config.json").exists(), data=data)
     trained = time.perf_counter()
-    policy = load_policy(folder)
+    policy, ledger = load_policy(folder), Ledger(folder)
     best = policy.target_return
     for factor in cell.target_factors:
         policy.target_return = factor * best
-        source = {"step": config.steps, "target_return": policy.target_return}
         for memory in cell.memories:
             result = evaluate(policy, config.task, episodes, seeds, memory, data)
-            record_evaluation(folder, result.records(method=config.method, **source))
+            ledger.add(result.records(method=config.method, step=config.steps))
     if cell.random_policy:
         random = RandomPolicy(get_task(config.task).action_size, tuple(seeds))
         result = evaluate(random, config.task, episodes, seeds)
-        source = {"step": config.steps, "target_return": best}
-        record_evaluation(folder, result.records(method="random", **source))
+        ledger.add(result.records(method="random", step=config.steps))
     end = time.perf_counter()
     write_json(folder / "done", {"training": trained - start, "evaluation": end - trained})
 

@@ -13,6 +13,7 @@ from command_line import fails, run
 
 from agentic import sample_directory
 from agentic.cli import COMMANDS, usage
+from agentic.controls import MEMORIES
 from agentic.dataset.exorl import list_episodes, write_episode
 
 TASK = "cartpole_swingup"
@@ -95,7 +96,10 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     evaluate = ("evaluate", trained, "--seeds", "3", "5", "--memory", "kept", "index")
     assert run(*evaluate, "--random-policy", "--episodes", "2") == 0
     table = capsys.readouterr().out
-    assert all(word in table for word in ("first", "last", "mean", "best", "random", "kept"))
+    for word in ("first", "last", "mean", "best of 2", "improvement", "random", "at, kept"):
+        assert word in table
+    for word in ("normalised score", "episode 2", "interquartile mean", "random_returns.json"):
+        assert word in table
     first = (trained / "evaluation.jsonl").read_bytes()
     records = [json.loads(line) for line in first.splitlines()]
     assert len(records) == 3 * 2 * 2
@@ -112,14 +116,14 @@ def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys,
     demo = ("demo", "--out", tmp_path / "demo", "--steps", "2", "--contexts", "1")
     assert run(*demo) == 0
     words = capsys.readouterr().out
-    assert all(f"at, {memory}" in words for memory in ("kept", "cleared", "index", "random"))
+    assert all(f"at, {memory}" in words for memory in MEMORIES)
     assert str(tmp_path / "demo" / "report.html") in words
     files = {
         path.name: path.read_bytes() for path in (tmp_path / "demo").iterdir() if path.is_file()
     }
-    assert len(files["evaluation.jsonl"].splitlines()) == 5 * 4
+    assert len(files["evaluation.jsonl"].splitlines()) == 6 * 4
     assert {"learning_curve.png", "episodes.png", "returns.png", "report.html"} <= files.keys()
-    monkeypatch.setattr("agentic.cli.demo.evaluate_run", lambda *a, **k: None)  # only takes time
+    monkeypatch.setattr("agentic.cli.demo.evaluate_and_print", lambda *a: None)  # only takes time
     assert run(*demo) == 0
     assert "trained already" in capsys.readouterr().out
     for name in ("metrics.jsonl", "config.json"):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 
+import compiling
 import jax
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import synthetic
 from agentic import checkpoint
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
-from agentic.experiment import ExperimentConfig, Interrupted, load_policy, run
+from agentic.experiment import ExperimentConfig, load_policy, run
+from agentic.interruption import Interrupted
 from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"
@@ -32,19 +34,8 @@ def data():
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once(tmp_path_factory):
     """Keep compiled programs on disk: every run here would otherwise compile the same again."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    from jax.experimental.compilation_cache import compilation_cache
-
-    compilation_cache.reset_cache()
+    with compiling.kept_on_disk(tmp_path_factory.mktemp("compiled")):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +200,19 @@ def test_the_policy_of_a_run_acts_as_its_parameters_say(finished, data):
     assert (actions[0] != actions[2]).any()
 
 
+def test_a_run_acts_with_a_cache_of_another_dtype_or_over_several_devices(finished):
+    plain, narrow = load_policy(finished), load_policy(finished, cache_dtype="bfloat16")
+    split = load_policy(finished, devices=2)
+    assert (plain.cache_dtype, narrow.cache_dtype) == ("float32", "bfloat16")
+    once, rounded, shared = (policy.act(np.ones(5)) for policy in (plain, narrow, split))
+    np.testing.assert_allclose(shared, once, atol=1e-5)
+    np.testing.assert_allclose(rounded, once, atol=0.02)
+    with pytest.raises(AgenticError, match="devices is 99; this process has 1 to 8"):
+        load_policy(finished, devices=99)
+    with pytest.raises(AgenticError, match="cache_dtype is 'bf16'; did you mean 'bfloat16'"):
+        load_policy(finished, cache_dtype="bf16")
+
+
 def test_the_folder_says_everything_needed_to_repeat_the_run(finished, data):
     document = json.loads((finished / "config.json").read_text())
     assert ExperimentConfig(**document["experiment"]) == CONFIG
@@ -277,6 +281,10 @@ def test_methods_are_settings_of_one_network(data, method, layout, inputs, traje
         ({"layout": "6"}, "layout is '6'; .*valid: 1, 4, 5"),
         ({"batch_size": 5}, "batch_size is 5 trajectories, in chains of 2; take a multiple of 2"),
         ({"batch_size": 1}, "batch_size is 1"),
+        ({"mesh": "fspd=2"}, "did you mean fsdp=2"),
+        ({"mesh": "data=3"}, r"batch_size is 4 .* in 2 chains, .* = 3 \* 1 \* 1; .* such as 6"),
+        ({"mesh": "data=2", "accumulate": 2}, r"2 \* 1 \* 2; take a multiple of 8, such as 8"),
+        ({"accumulate": 0}, "accumulate is 0; it must be at least 1"),
         ({"prefetch": -1}, "prefetch is -1 megabytes; it must be at least 0"),
     ],
 )

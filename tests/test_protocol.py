@@ -14,8 +14,10 @@ from agentic.protocol import (
     REDUCTIONS,
     episode_curve,
     episode_curve_runs,
+    scores,
     summarise,
     summarise_runs,
+    summarise_tasks,
 )
 
 TABLES = st.tuples(st.integers(1, 6), st.integers(1, 5)).flatmap(
@@ -35,6 +37,63 @@ def test_best_is_at_least_mean_is_at_least_smallest(table):
     assert (best >= mean - 1e-9).all() and (mean >= table.min(axis=1) - 1e-9).all()
     for name in ("first", "last"):
         assert (PROTOCOLS[name](table) <= best).all()
+
+
+@given(TABLES, st.data())
+def test_the_best_of_n_is_that_of_the_first_n_and_changes_nothing_else(table, data):
+    n = data.draw(st.integers(1, table.shape[1]))
+    limited, whole = summarise(table, best_of=n), summarise(table)
+    oracle = np.mean([max(row[i] for i in range(n)) for row in table.tolist()])
+    assert limited["best"].mean == pytest.approx(oracle)
+    assert all(repr(limited[name]) == repr(whole[name]) for name in REDUCTIONS if name != "best")
+    assert limited["best"].mean <= whole["best"].mean + 1e-9
+    assert repr(summarise_runs([table], best_of=n)["best"].mean) == repr(limited["best"].mean)
+
+
+@given(TABLES, st.floats(-50, 500), st.floats(1, 900))
+def test_scores_are_a_straight_line_through_the_two_references(table, random, width):
+    best = random + width
+    for row, scored in zip(table.tolist(), scores(table, random, best).tolist(), strict=True):
+        for value, score in zip(row, scored, strict=True):
+            assert score == pytest.approx((value - random) * 100 / width, abs=1e-6)
+    ends = scores(np.array([random, best]), random, best)
+    np.testing.assert_allclose(ends, [0, 100], atol=1e-9)
+
+
+def test_scores_need_data_that_is_better_than_random():
+    with pytest.raises(AgenticError, match="best return is 20 and random actions earn 30"):
+        scores(TABLE, 30, 20)
+
+
+def test_over_tasks_runs_are_redrawn_within_their_task():
+    # Tasks far apart, runs of one task close together: only the latter make the interval.
+    tables = {
+        "easy": [np.full((3, 2), value) for value in (89.0, 90.0, 91.0)],
+        "hard": [np.full((5, 2), value) for value in (9.0, 10.0, 11.0)],
+    }
+    summary = summarise_tasks(tables)["mean"]
+    assert (summary.mean, summary.count) == (50, 6)
+    assert 48.9 < summary.low < summary.mean < summary.high < 51.1
+    generator, means = np.random.default_rng(1), []
+    for _ in range(4000):
+        drawn = [tables[task][generator.integers(3)].mean() for task in tables for _ in range(3)]
+        means.append(np.mean(drawn))
+    low, high = np.percentile(means, [2.5, 97.5])
+    assert (summary.low, summary.high) == (
+        pytest.approx(low, abs=0.2),
+        pytest.approx(high, abs=0.2),
+    )
+    assert math.isnan(summarise_tasks({t: runs[:1] for t, runs in tables.items()})["mean"].low)
+    with pytest.raises(AgenticError, match="the tasks have 2, 3 training runs"):
+        summarise_tasks({**tables, "hard": tables["hard"][:2]})
+
+
+def test_the_interquartile_mean_has_an_interval_of_its_own():
+    table = np.random.default_rng(0).normal(300, 20, (40, 3))
+    table[0] = 5000
+    mean = summarise(table)["mean"]
+    assert mean.iqm_low < mean.iqm < mean.iqm_high < 320
+    assert mean.iqm_high - mean.iqm_low < (mean.high - mean.low) / 3
 
 
 @given(TABLES)
@@ -76,7 +135,8 @@ def test_a_run_with_more_contexts_weighs_no_more():
 
 def test_one_value_has_no_interval():
     for summaries in (summarise(TABLE[:1]), summarise_runs([TABLE])):
-        assert all(math.isnan(s.low) and math.isnan(s.high) for s in summaries.values())
+        for s in summaries.values():
+            assert all(map(math.isnan, (s.low, s.high, s.iqm_low, s.iqm_high)))
         assert all(s.count == 1 for s in summaries.values())
 
 
@@ -106,6 +166,12 @@ def test_every_reduction_gives_one_value_a_context():
 def test_a_bad_table_is_met_with_the_rule(table, rule):
     with pytest.raises(AgenticError, match=rule):
         summarise(table)
+
+
+@pytest.mark.parametrize("n", [0, 4])
+def test_a_best_of_more_than_there_are_is_refused(n):
+    with pytest.raises(AgenticError, match=f"best of {n} was asked for and contexts have 3"):
+        summarise(TABLE, best_of=n)
 
 
 @pytest.mark.parametrize("tables", [[], [np.zeros((2, 3)), np.zeros((2, 4))]])

@@ -9,13 +9,17 @@ import pytest
 
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
+from agentic.references import random_reference
 from agentic.report import figures, save_figures, sentences, write_report
 from agentic.report.folder import read_run
 from agentic.report.results import METHODS, rows_of, variants_of
 from agentic.report.theme import LIGHT
 
 DATA_RETURNS = np.linspace(8, 760, 60).round(2).tolist()
-LEVELS = {"at": (330, 30), "dt": (300, 0), "bc": (230, 0), "bc10": (350, 0), "random": (35, 0)}
+LEVELS = {
+    "at": (330, 30), "dt": (300, 0), "bc": (230, 0), "bc10": (350, 0), "td3": (700, 0),
+    "td3_bc": (400, 0), "iql": (380, 0), "random": (35, 0),
+}  # fmt: skip
 PICTURES = ["learning_curve.png", "episodes.png", "returns.png"]
 
 
@@ -125,9 +129,29 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Spare a test of words the drawing, which takes most of a report's time."""
+    monkeypatch.setattr("agentic.report.write._rendered", lambda drawings, theme: {})
+
+
 def report(folders, out):
     write_report(folders, out)
     return Page(out.read_text())
+
+
+def test_runs_of_different_data_are_set_beside_no_data(tmp_path):
+    folders = [make_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    config = json.loads((folders[1] / "config.json").read_text())
+    config["data"] |= {"fingerprint": "0123456789abcdef", "returns": [900.0, 1000.0]}
+    (folders[1] / "config.json").write_text(json.dumps(config))
+    write_report(folders, tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "They learned from 2 data sets" in text and "nothing is set beside the data's" in text
+    assert "times the data's mean" not in text and "recorded episode" not in text
+    assert "fingerprint 0123456789ab," in text.replace(")", ",")
+    write_report(folders[:1], tmp_path / "one.html")
+    assert "times the data's mean" in Page((tmp_path / "one.html").read_text()).text
 
 
 def test_one_run_gives_a_self_contained_page_and_three_pictures(tmp_path):
@@ -157,10 +181,115 @@ def test_the_table_shows_the_numbers_of_the_evaluation(tmp_path):
     # first, last, mean, best of 2, improvement: each with the range of its two contexts.
     for cell in ("150 100 to 200", "400 300 to 500", "275 200 to 350", "250 200 to 300"):
         assert cell in text
-    assert "n = 2 2 contexts" in text
+    assert "2 episodes 2 contexts" in text
     assert "Best is the largest of n = 2 rollouts" in text
     assert "rises from the first to the last episode, by 250" in text
     assert "not evidence of learning in context" in text
+
+
+def with_lines(run, tables, **fields):
+    """Replace or extend the evaluation of a run by tables [contexts, episodes]."""
+    lines = [
+        {"seed": seed, "context": seed, "episode": episode, "return": float(value),
+         "episodes": len(values), "length": 1000, "step": 2000, **condition, **fields}
+        for condition, table in tables
+        for seed, values in enumerate(table)
+        for episode, value in enumerate(values)
+    ]  # fmt: skip
+    write_lines(run / "evaluation.jsonl", lines)
+    return run
+
+
+def test_scores_stand_between_random_actions_and_the_datas_best(no_pictures, tmp_path):
+    random = random_reference("cartpole_swingup").mean
+    best = max(DATA_RETURNS)
+    half = (random + best) / 2
+    table = [[random, best], [half, half]]
+    run = with_lines(make_run(tmp_path / "run"), [({"memory": "kept"}, table)])
+    text = report([run], tmp_path / "page.html").text
+    # first: 0 and 50; last: 100 and 50; mean: 50 and 50; improvement: 100 and 0.
+    for cell in ("25 0 to 50", "75 50 to 100", "50 50 to 50", "50 0 to 100"):
+        assert cell in text
+    assert f"random actions earn, {random:.1f} (mean of 64 episodes" in text
+    unknown = with_lines(make_run(tmp_path / "other", task="walker_fly"), [({}, table)])
+    assert "no normalised scores" in report([unknown], tmp_path / "other.html").text
+
+
+def test_every_target_noise_and_cache_has_a_row_of_its_own(no_pictures, tmp_path):
+    tables = [
+        ({"target_return": 200.0, "action_noise": 0.0}, [[1, 2], [3, 4]]),
+        ({"target_return": 760.0, "action_noise": 0.0}, [[5, 6], [7, 8]]),
+        ({"target_return": 760.0, "action_noise": 0.1}, [[9, 10], [11, 12]]),
+        ({"target_return": 760.0, "cache_dtype": "bfloat16"}, [[4, 4], [4, 4]]),
+        ({"target_return": None, "method": "random"}, [[0, 0], [0, 0]]),
+    ]
+    runs = [with_lines(make_run(tmp_path / f"{seed}", seed=seed), tables) for seed in (0, 1)]
+    rows, notes = rows_of([read_run(run) for run in runs])
+    assert notes == []
+    assert [(row.setting, len(row.tables), row.returns[0]) for row in rows] == [
+        ("target 200", 2, 1),
+        ("target 760", 2, 5),
+        ("target 760, noise 0.1", 2, 9),
+        ("target 760, bfloat16 cache", 2, 4),
+        ("", 1, 0),
+    ]
+    assert "context kept, target 200" in report(runs, tmp_path / "page.html").text
+
+
+def test_the_best_is_of_the_same_number_of_episodes_for_every_method(no_pictures, tmp_path):
+    short = with_lines(make_run(tmp_path / "bc", "bc"), [({}, [[100, 300]] * 2)])
+    long = with_lines(make_run(tmp_path / "at"), [({}, [[100, 200, 900, 900]] * 2)])
+    text = report([short, long], tmp_path / "page.html").text
+    assert "best of 2" in text and "best of 4" not in text
+    assert "the largest of n = 2 rollouts, the first 2 of each context, for every method" in text
+    assert "their best is that of the first 2" in text
+
+
+def test_several_tasks_are_averaged_as_scores_over_the_same_number_of_runs(no_pictures, tmp_path):
+    tasks = ("cartpole_swingup", "walker_run")
+    runs = [
+        with_lines(make_run(tmp_path / f"{task}{seed}", seed=seed, task=task), [({}, [[760, 760]])])
+        for task in tasks
+        for seed in range(2)
+    ]
+    text = report(runs, tmp_path / "page.html").text
+    assert "All tasks together" in text and "2 tasks 2 training runs each" in text
+    assert "stratified by task" in text and "100 100 to 100" in text
+    assert "All tasks together" not in report(runs[:3], tmp_path / "fewer.html").text
+    assert "All tasks together" not in report(runs[:2], tmp_path / "one.html").text
+
+
+def test_small_videos_are_part_of_the_page_and_large_ones_are_named(
+    no_pictures, tmp_path, monkeypatch
+):
+    run = make_run(tmp_path / "run")
+    (run / "videos").mkdir()
+    (run / "videos" / "small.mp4").write_bytes(b"film")
+    (run / "videos" / "large.mp4").write_bytes(b"longer film")
+    about = {"memory": "kept", "seed": 7, "episode": 1, "return": 321.0}
+    names = ("small.mp4", "large.mp4", "gone.mp4")
+    write_lines(run / "videos" / "videos.jsonl", [{"file": name} | about for name in names])
+    monkeypatch.setattr("agentic.report.write.LARGEST_VIDEO", 4)
+    page = report([run], tmp_path / "page.html")
+    assert page.tags.count("video") == 1 and "gone.mp4" not in page.text
+    assert [a for a in page.addresses if "video" in a] == ["data:video/mp4;base64,ZmlsbQ=="]
+    assert "episode 2 of the context of seed 7, return 321" in page.text
+    assert f"{run / 'videos' / 'large.mp4'}: Agentic Transformer, context kept" in page.text
+    for name in ("../config.json", "/etc/passwd.mp4", "a/b.mp4"):
+        write_lines(run / "videos" / "videos.jsonl", [{"file": name} | about])
+        with pytest.raises(AgenticError, match="plain name of an mp4"):
+            read_run(run)
+
+
+def test_versions_of_the_evaluation_are_shown_once_each(no_pictures, tmp_path):
+    run = make_run(tmp_path / "run")
+    sources = [{"versions": {"mujoco": v}, "commit": "c"} for v in ("3.17.0", "3.17.0", "3.18.0")]
+    tables = [
+        ({"memory": m, "provenance": s}, [[1, 2]]) for m, s in zip("abc", sources, strict=True)
+    ]
+    text = report([with_lines(run, tables)], tmp_path / "page.html").text
+    assert "evaluation 1: versions.mujoco 3.17.0" in text
+    assert "evaluation 2: versions.mujoco 3.18.0" in text and "evaluation 3" not in text
 
 
 def test_same_folders_give_the_same_bytes(tmp_path):

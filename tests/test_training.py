@@ -167,6 +167,7 @@ def test_learning_rate_rises_linearly_and_falls_to_zero(steps, warmup, peak):
         ({"log_every": 0}, "log_every is 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0; it must be positive"),
         ({"clip": 0.0}, "clip is 0.0; it must be positive"),
+        ({"remat": "layers"}, "remat is 'layers'; did you mean 'layer'"),
         ({"loss": "lats"}, "loss is 'lats'; did you mean 'last'"),
     ],
 )

@@ -1,11 +1,26 @@
-"""Exact attention in three forms with one signature: dense (the oracle), blockwise and ring.
+"""Exact attention in several forms with one signature, and a choice between them.
 
-Axes: B batch, T queries, S keys, H query heads, K key heads (H a multiple of K), D head size.
+Dense is the oracle, blockwise has linear memory, ring and gathered work on a sequence that is split
+over devices; `attend` picks one and `choose` says which and why. Axes: B batch, T queries, S keys,
+H query heads, K key heads (H a multiple of K), D head size.
 """
 
+from agentic.attention.balance import zigzag
 from agentic.attention.blocks import BlockSpec
 from agentic.attention.blockwise import blockwise_attention
+from agentic.attention.choice import Choice, attend, choose
 from agentic.attention.dense import dense_attention
+from agentic.attention.gathered import gathered_attention
 from agentic.attention.ring import ring_attention
 
-__all__ = ["BlockSpec", "blockwise_attention", "dense_attention", "ring_attention"]
+__all__ = [
+    "BlockSpec",
+    "Choice",
+    "attend",
+    "blockwise_attention",
+    "choose",
+    "dense_attention",
+    "gathered_attention",
+    "ring_attention",
+    "zigzag",
+]

@@ -47,6 +47,10 @@ class BlockSpec:
         )
         return BlockSpec(query, key)
 
+    def halves(self, queries: int, keys: int) -> "BlockSpec":
+        """Return the blocks for rows that are an early and a late piece: none lies in both."""
+        return self.fit(-(-queries // 2), -(-keys // 2))
+
 
 @dataclass(frozen=True)
 class Visits:

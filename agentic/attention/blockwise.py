@@ -14,7 +14,12 @@ from agentic.attention.blocks import (
     dynamic_visits,
     static_visits,
 )
-from agentic.attention.positions import check_operands, default_offset, resolve_positions
+from agentic.attention.positions import (
+    check_operands,
+    default_offset,
+    resolve_positions,
+    resolve_scale,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def blockwise_attention(
     queries, keys = q.shape[1], k.shape[1]
     plan = Plan(
         causal=causal,
-        scale=float(q.shape[-1] ** -0.5 if scale is None else scale),
+        scale=resolve_scale(scale, q.shape[-1]),
         blocks=blocks.fit(queries, keys),
         offset=default_offset(queries, keys) if q_positions is None else None,
         all_present=q_positions is None and lengths is None,
@@ -80,7 +85,7 @@ def _attend_forward(plan, *operands):
     cut = cut_operands(plan.blocks, *operands)
     visits = _visits(plan, q.shape[1], k.shape[1], *cut[3:])
     sums = kernel.forward(kernel.empty_sums(cut[0]), *cut, visits, plan.causal, plan.scale)
-    out, lse = kernel.finish(sums, q)
+    out, lse = kernel.finish(sums, q, plan.scale)
     return out, (*operands, out, lse)
 
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from agentic.attention.positions import check_operands, resolve_positions, visible
+from agentic.attention.positions import check_operands, resolve_positions, resolve_scale, visible
 
 
 def dense_attention(
@@ -39,7 +39,7 @@ def dense_attention(
     check_operands(q, k, v, lengths, q_positions, kv_positions)
     batch, queries, heads, size = q.shape
     keys, k_heads = k.shape[1:3]
-    scale = size**-0.5 if scale is None else scale
+    scale = resolve_scale(scale, size)
     positions = resolve_positions(queries, keys, lengths, q_positions, kv_positions)
     seen = visible(*positions, causal)[:, None, None]  # [B or 1, 1, 1, T, S]
     grouped = q.reshape(batch, queries, k_heads, heads // k_heads, size).astype(jnp.float32)

@@ -4,7 +4,8 @@ Forward, per query row, over the key blocks it visits (Rabe and Staats 2021, arX
 Liu and Abbeel 2023, arXiv 2305.19370): m' = max(m, max_j s_j), a = exp(m - m'),
 l' = a l + sum_j exp(s_j - m'), o' = a o + sum_j exp(s_j - m') v_j; at the end output o / l and
 log-sum-exp m + log l. Backward (Dao et al. 2022, arXiv 2205.14135, appendix B): p = exp(s - lse),
-dv = p^T do, ds = p (do v^T - sum(do * out)), dq = ds k, dk = ds^T q, the last two times scale.
+dv = p^T do, ds = p (do v^T - sum(do * out)), dq = ds k, dk = ds^T q, the last two times scale;
+p and ds are held transposed.
 
 All arrays are in the block layout of `blocks.py`. A row without any key has m = -inf, l = 0.
 """
@@ -69,9 +70,12 @@ def empty_gradients(q: jax.Array, k: jax.Array) -> Gradients:
     return Gradients(zeros(q), zeros(k), zeros(k))
 
 
-def scores(q, k, q_positions, kv_positions, causal: bool, scale: float, masked: bool) -> jax.Array:
-    """Return float32 scores [B, K, R, block] of one pair, -inf where a key is not visible."""
-    s = product(q, k, 3, 3) * scale
+def scores(q, k, q_positions, kv_positions, causal: bool, masked: bool) -> jax.Array:
+    """Return float32 products [B, K, R, block] of one pair, -inf where a key is not visible.
+
+    The scale is left to the exponential, which is a pass over them anyway.
+    """
+    s = product(q, k, 3, 3)
     if not masked:
         return s
     seen = visible(q_positions, kv_positions, causal)[:, None, None]  # [B or 1, 1, 1, query, key]
@@ -110,14 +114,12 @@ def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scal
     """Return the sums with the keys and values of the visited pairs added."""
 
     def step(sums, i, j, masked):
-        s = scores(
-            at(q, i), at(k, j), at(q_positions, i), at(kv_positions, j), causal, scale, masked
-        )
+        s = scores(at(q, i), at(k, j), at(q_positions, i), at(kv_positions, j), causal, masked)
         before = at(sums.maximum, i)
         maximum = jnp.maximum(before, s.max(-1))
         # A row that has seen no key keeps m = -inf; -inf - -inf would be NaN.
         base = jnp.where(maximum == -jnp.inf, 0.0, maximum) if masked else maximum
-        p, decay = jnp.exp(s - base[..., None]), jnp.exp(before - base)
+        p, decay = jnp.exp(scale * (s - base[..., None])), jnp.exp(scale * (before - base))
         denominator = decay * at(sums.denominator, i) + p.sum(-1)
         update = product(p.astype(v.dtype), at(v, j), 3, 2)
         numerator = decay[..., None] * at(sums.numerator, i) + update
@@ -127,11 +129,11 @@ def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scal
     return visit(visits, step, sums)
 
 
-def finish(sums: Sums, q: jax.Array) -> tuple[jax.Array, jax.Array]:
+def finish(sums: Sums, q: jax.Array, scale: float) -> tuple[jax.Array, jax.Array]:
     """Return the output like q [B, T, H, D] and log-sum-exp [Nq, B, K, R]; no keys: 0 and -inf."""
     denominator = jnp.where(sums.denominator == 0.0, 1.0, sums.denominator)
     out = (sums.numerator / denominator[..., None]).astype(q.dtype)
-    return join(out, q.shape[2], q.shape[1]), sums.maximum + jnp.log(denominator)
+    return join(out, q.shape[2], q.shape[1]), scale * sums.maximum + jnp.log(denominator)
 
 
 class Context(NamedTuple):
@@ -159,14 +161,19 @@ def backward(
 
     def step(sums, i, j, masked):
         q_i, k_j, v_j, d_out_i = at(q, i), at(k, j), at(v, j), at(context.d_out, i)
-        s = scores(q_i, k_j, at(q_positions, i), at(kv_positions, j), causal, scale, masked)
-        p = jnp.exp(s - at(context.lse, i)[..., None])
-        d_s = p * (product(d_out_i, v_j, 3, 3) - at(context.delta, i)[..., None])
+        # Keys before queries: what belongs to a query is then alike along the fastest axis.
+        s = product(k_j, q_i, 3, 3)
+        if masked:
+            seen = visible(at(q_positions, i), at(kv_positions, j), causal).swapaxes(-1, -2)
+            grouped = s.reshape(*s.shape[:3], -1, seen.shape[-1])
+            s = jnp.where(seen[:, None, :, None], grouped, -jnp.inf).reshape(s.shape)
+        p = jnp.exp(scale * s - at(context.lse, i)[..., None, :])
+        d_s = p * (product(v_j, d_out_i, 3, 3) - at(context.delta, i)[..., None, :])
         p, d_s = p.astype(q.dtype), d_s.astype(q.dtype)
         return Gradients(
-            put(sums.q, at(sums.q, i) + product(d_s, k_j, 3, 2), i),
-            put(sums.k, at(sums.k, j) + product(d_s, q_i, 2, 2), j),
-            put(sums.v, at(sums.v, j) + product(p, d_out_i, 2, 2), j),
+            put(sums.q, at(sums.q, i) + product(d_s, k_j, 2, 2), i),
+            put(sums.k, at(sums.k, j) + product(d_s, q_i, 3, 2), j),
+            put(sums.v, at(sums.v, j) + product(p, d_out_i, 3, 2), j),
         )
 
     return visit(visits, step, sums)

@@ -5,6 +5,7 @@ Axes: B batch, T queries, S keys, H query heads, K key heads, D head size.
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from agentic.errors import AgenticError
 
@@ -57,6 +58,14 @@ def check_operands(q, k, v, lengths, q_positions, kv_positions) -> None:
             raise AgenticError(f"{name} is {jnp.asarray(array).dtype}: it must be int32")
 
 
+def resolve_scale(scale: float | None, size: int) -> float:
+    """Return the factor on the scores as a number, by default 1 / sqrt(D)."""
+    scale = float(size**-0.5 if scale is None else scale)
+    if not scale > 0:
+        raise AgenticError(f"scale is {scale}: it must be positive, such as {size**-0.5:g}")
+    return scale
+
+
 def default_offset(queries: int, keys: int) -> int:
     """Return the position of query 0: fewer queries than keys are the last ones of the keys."""
     return max(keys - queries, 0)
@@ -87,6 +96,27 @@ def resolve_positions(
         if queries == keys:
             q_positions = jnp.where(q_rows < valid, q_positions, ABSENT)
     return q_positions, kv_positions
+
+
+def share_positions(
+    axis_name, queries: int, keys: int, lengths, q_positions, kv_positions
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Return the positions of this device's rows, inside shard_map, and its index on the axis.
+
+    Arguments are `resolve_positions`'; rows without positions are numbered through the sequence.
+    """
+    device = lax.axis_index(axis_name)
+    positions = resolve_positions(
+        queries,
+        keys,
+        lengths,
+        q_positions,
+        kv_positions,
+        q_start=device * queries,
+        kv_start=device * keys,
+        offset=lax.axis_size(axis_name) * default_offset(queries, keys),
+    )
+    return positions, device
 
 
 def visible(q_positions: jax.Array, kv_positions: jax.Array, causal: bool) -> jax.Array:

@@ -12,7 +12,7 @@ from jax import lax
 
 from agentic.attention import kernel
 from agentic.attention.blocks import BlockSpec, cut_operands, dynamic_visits
-from agentic.attention.positions import check_operands, default_offset, resolve_positions
+from agentic.attention.positions import check_operands, resolve_scale, share_positions
 
 
 def ring_attention(
@@ -49,21 +49,13 @@ def ring_attention(
     """
     check_operands(q, k, v, lengths, q_positions, kv_positions)
     queries, keys = q.shape[1], k.shape[1]
-    device = lax.axis_index(axis_name)
-    positions = resolve_positions(
-        queries,
-        keys,
-        lengths,
-        q_positions,
-        kv_positions,
-        q_start=device * queries,
-        kv_start=device * keys,
-        offset=lax.axis_size(axis_name) * default_offset(queries, keys),
+    positions, device = share_positions(
+        axis_name, queries, keys, lengths, q_positions, kv_positions
     )
-    scale = float(q.shape[-1] ** -0.5 if scale is None else scale)
+    scale = resolve_scale(scale, q.shape[-1])
     # The device index comes along because whatever travels must vary over the ring's axis.
     *operands, _ = kernel.vary_alike(q, k, v, *positions, device)
-    return _attend(axis_name, causal, scale, blocks.fit(queries, keys), *operands)
+    return _attend(axis_name, causal, scale, blocks.halves(queries, keys), *operands)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
@@ -84,7 +76,7 @@ def _attend_forward(axis_name, causal, scale, blocks, *operands):
 
     state = kernel.empty_sums(q), (k, v, kv_positions)
     sums, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
-    out, lse = kernel.finish(fold(sums, *travelling), operands[0])
+    out, lse = kernel.finish(fold(sums, *travelling), operands[0], scale)
     return out, (*operands, out, lse)
 
 

@@ -14,8 +14,12 @@ BENCHMARKS = {
     "relabel": "rewards of stored states: batched, against a loop over dm_control",
     "convert": "episodes to a store, against merely reading the same files",
     "sampler": "chains drawn from a store, against numpy copying the same bytes",
+    "attention": "blockwise attention, against other forms and the rate of matrix products",
+    "memory": "bytes of a training step against tokens, and the longest context that fits",
+    "train": "training steps a second, against the machine's own rate of matrix products",
     "decode": "steps of acting with long contexts, against reading the cache and recomputing it",
     "simulation": "the batched simulator, against a loop over dm_control",
+    "evaluate": "evaluation, against the bare simulator and against recomputing the context",
 }
 
 Row = dict[str, str | float]

@@ -17,8 +17,8 @@ from agentic.bench import Row, fastest
 from agentic.errors import AgenticError
 from agentic.policy.cache import CACHE_DTYPES, Cache, empty_cache
 from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.decoding import Step
 from agentic.policy.parameters import bind, initialize
-from agentic.policy.transformer import Step
 from agentic.trajectory import Chain
 
 OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1000

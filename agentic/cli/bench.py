@@ -74,14 +74,35 @@ def record(name: str, arguments: Sequence[str], options: object, rows: Sequence[
 
 
 def table(name: str, rows: Sequence[Row]) -> Table:
-    """Return the rows as a table, numbers to four digits."""
+    """Return the rows as a table, numbers to four digits; on its side where that is slimmer."""
+    lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    across = [list(line) for line in zip(*lines, strict=True)]
+    if _width(across) < _width(lines):
+        lines = across
     shown = Table(title=f"agentic bench {name}")
-    for column in rows[0]:
-        number = not isinstance(rows[0][column], str)
-        shown.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        shown.add_row(*(v if isinstance(v, str) else f"{v:.4g}" for v in row.values()))
+    for index, head in enumerate(lines[0]):
+        text = (lines is across and index == 0) or not _is_number(lines[1][index])
+        shown.add_column(head, justify="left" if text else "right", overflow="fold")
+    for line in lines[1:]:
+        shown.add_row(*line)
     return shown
+
+
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _width(lines: list[list[str]]) -> int:
+    """Return about how many characters wide a table is; long texts are wrapped."""
+    return sum(min(20, max(map(len, column))) + 3 for column in zip(*lines, strict=True))
 
 
 def _command(options: type) -> type:

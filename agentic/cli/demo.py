@@ -6,13 +6,14 @@ from pathlib import Path
 import tyro
 
 from agentic import checkpoint
-from agentic.cli.evaluate import SEEDS, evaluate_run
+from agentic.cli.evaluate import evaluate_and_print
 from agentic.cli.terminal import say
 from agentic.cli.train import load, train_with_progress
+from agentic.controls import MEMORIES
 from agentic.dataset import sample_directory
-from agentic.evaluation import MEMORIES
 from agentic.experiment import ExperimentConfig
 from agentic.report import write_report
+from agentic.run_evaluation import SEEDS, EvaluationConfig
 
 TASK = "cartpole_swingup"
 
@@ -50,7 +51,10 @@ def _demo(config: ExperimentConfig, out: Path, contexts: int) -> None:
         say(f"{out} is trained already; delete it to train anew.")
     data = load(config)
     train_with_progress(config, out, (out / "config.json").exists(), data)
-    evaluate_run(out, seeds=range(contexts), memories=tuple(MEMORIES), random_policy=True)
+    evaluate_and_print(
+        out,
+        EvaluationConfig(seeds=tuple(range(contexts)), memory=tuple(MEMORIES), random_policy=True),
+    )
     page = out / "report.html"
     write_report([out], page)
     say(f"run folder: {out}\nreport:     {page} (open it in a browser)")

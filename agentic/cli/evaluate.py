@@ -1,128 +1,70 @@
 """`agentic evaluate`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
 
 import tyro
 
-from agentic.acting import RandomPolicy
-from agentic.cli.terminal import console, progress, protocol_table
-from agentic.dataset import load_dataset
-from agentic.evaluation import MEMORIES, Evaluation, Memory
-from agentic.evaluation import evaluate as roll_out
-from agentic.experiment import latest_step, load_policy
-from agentic.protocol import summarise
-from agentic.run_folder import read_config, record_evaluation
-from agentic.simulation.tasks import get_task
+from agentic.cli.protocols import print_results
+from agentic.cli.terminal import progress, say
+from agentic.controls import MEMORIES
+from agentic.filming import Clip, FilmConfig, film
+from agentic.run_evaluation import EvaluationConfig, Progress, Result, evaluate_run
 
-# Reported seeds start here; nothing is tuned on them.
-SEEDS = tuple(range(16))
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateCommand(EvaluationConfig, FilmConfig):
+    """Roll a trained policy out in simulation and record every episode in evaluation.jsonl.
+
+    What is on record already is not rolled out again; interrupted, the same command goes on.
+
+    Attributes:
+        run: run folder of `agentic train`.
+    """
+
+    run: tyro.conf.Positional[Path]
 
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Parse and run."""
-
-    def command(
-        run: tyro.conf.Positional[Path],
-        /,
-        episodes: int | None = None,
-        seeds: tuple[int, ...] = SEEDS,
-        target_return: float | None = None,
-        memory: Annotated[
-            tuple[Memory, ...],
-            tyro.conf.arg(help="; ".join(f"{k}: {v}" for k, v in MEMORIES.items())),
-        ] = ("kept",),
-        random_policy: bool = False,
-        checkpoint: int | None = None,
-        data: str | None = None,
-        cache_dtype: Literal["float32", "bfloat16"] | None = None,
-    ) -> None:
-        """Roll a trained policy out in simulation and record every episode in evaluation.jsonl.
-
-        Args:
-            run: run folder of `agentic train`.
-            episodes: episodes in one context; by default as many as in a training chain.
-            seeds: one context each.
-            target_return: return to condition on; by default the data set's best.
-            memory: what the policy keeps between episodes; several are evaluated in turn.
-            random_policy: evaluate uniformly random actions as well, on the same seeds.
-            checkpoint: step of the checkpoint; by default the newest.
-            data: where the training data lies now, for `--memory random`.
-            cache_dtype: what the context is kept in; by default as the policy computes.
-        """
-        evaluate_run(
-            run,
-            episodes,
-            seeds,
-            target_return,
-            memory,
-            random_policy,
-            checkpoint,
-            data,
-            cache_dtype,
-        )
-
-    tyro.cli(command, prog="agentic evaluate", args=arguments)
+    described = "; ".join(f"{name}: {words}" for name, words in MEMORIES.items())
+    command = tyro.cli(
+        EvaluateCommand, prog="agentic evaluate", args=arguments,
+        description=f"{EvaluateCommand.__doc__.partition('Attributes:')[0]}\nMemories. {described}",
+    )  # fmt: skip
+    evaluate_and_print(command.run, _part(EvaluationConfig, command))
+    if command.video:
+        film_and_say(command.run, _part(EvaluationConfig, command), _part(FilmConfig, command))
 
 
-def evaluate_run(
-    run: Path,
-    episodes: int | None = None,
-    seeds: Sequence[int] = SEEDS,
-    target_return: float | None = None,
-    memories: Sequence[Memory] = ("kept",),
-    random_policy: bool = False,
-    step: int | None = None,
-    data: str | None = None,
-    cache_dtype: str | None = None,
-) -> None:
-    """Evaluate behind progress bars, record the episodes and print the protocol table."""
-    document = read_config(run)
-    task = document["task"]
-    policy = load_policy(run, step, cache_dtype)
-    if target_return is not None:
-        policy.target_return = target_return
-    dataset = None
-    if "random" in memories:
-        dataset = load_dataset(
-            data or document["data"]["source"],
-            task,
-            document["data"]["control"],
-            recompute_observations=document["experiment"].get("recompute_observations", False),
-        )
-    results: list[tuple[str, Evaluation]] = []
-    for memory in memories:
-        with _bar(f"evaluating, {memory}", len(seeds)) as advance:
-            result = roll_out(policy, task, episodes, seeds, memory, dataset, advance)
-        results.append((document["method"], result))
-    if random_policy:
-        count = results[0][1].returns.shape[1]
-        with _bar("random actions", len(seeds)) as advance:
-            uniform = RandomPolicy(get_task(task).action_size, tuple(seeds))
-            results.append(("random", roll_out(uniform, task, count, seeds, progress=advance)))
-    source = {"step": step or latest_step(run), "target_return": policy.target_return}
-    for method, result in results:
-        record_evaluation(run, result.records(method=method, **source))
-    rows = {
-        f"{method}, {result.memory}" if method != "random" else method: summarise(result.returns)
-        for method, result in results
-    }
-    returns = document["data"]["returns"]
-    console.print(
-        protocol_table(
-            f"{task}: return of {result.returns.shape[1]} episodes in {len(seeds)} contexts",
-            rows,
-            "mean and its 95 % bootstrap interval over contexts; best: the largest of a context's "
-            f"episodes. Data: mean {sum(returns) / len(returns):.0f}, best {max(returns):.0f}; "
-            f"target return {policy.target_return:.0f}.",
-        )
-    )
+def _part(kind: type, command: EvaluateCommand):
+    return kind(**{field.name: getattr(command, field.name) for field in fields(kind)})
+
+
+def evaluate_and_print(run: Path, config: EvaluationConfig) -> list[Result]:
+    """Evaluate behind a progress bar, record the episodes and print every protocol."""
+    with _bars() as advance:
+        results = evaluate_run(run, config, advance)
+    print_results(run, results, config.best_of)
+    return results
+
+
+def film_and_say(run: Path, config: EvaluationConfig, films: FilmConfig) -> None:
+    """Film the chosen episodes behind a progress bar; where that cannot be done, say why."""
+
+    def say_clip(clip: Clip) -> None:
+        say(f"video: {clip.path} (return {clip.returns:.0f})")
+
+    with _bars() as advance:
+        note = film(run, config, films, advance, say_clip)
+    if note:
+        say(f"no video: {note}", style="yellow")
 
 
 @contextmanager
-def _bar(what: str, contexts: int) -> Iterator[Callable[[int, int], None]]:
-    """Show the environment steps of all contexts, given the steps of each."""
-    with progress(what, "steps") as advance:
-        yield lambda done, total: advance(done * contexts, total * contexts)
+def _bars() -> Iterator[Progress]:
+    """Show a bar of environment steps for each condition, one after the other."""
+    with progress("evaluating", "steps") as advance:
+        yield lambda name, done, total: advance(done, total, name)

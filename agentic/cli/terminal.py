@@ -17,10 +17,7 @@ from rich.progress import (
     TextColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 from rich.text import Text
-
-from agentic.protocol import Summary
 
 if TYPE_CHECKING:
     from agentic.dataset.conversion import Converted
@@ -135,22 +132,3 @@ def print_written(store: Converted) -> None:
         say(f"next: agentic train {store.tasks[0]} --data {store.path} --out runs/NAME")
     else:
         say(f"next: agentic data relabel {store.path} --task TASK")
-
-
-def cell(summary: Summary) -> str:
-    """Return the mean, and below it the interval where more than one value gives one."""
-    if summary.low != summary.low:
-        return f"{summary.mean:.0f}"
-    return f"{summary.mean:.0f}\n[dim]{summary.low:.0f} to {summary.high:.0f}[/dim]"
-
-
-def protocol_table(title: str, rows: dict[str, dict[str, Summary]], caption: str) -> Table:
-    """Return a table of named rows of protocol summaries."""
-    table = Table(title=title, caption=caption, show_lines=True)
-    table.add_column("")
-    names = next(iter(rows.values()))
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for label, summaries in rows.items():
-        table.add_row(label, *(cell(summary) for summary in summaries.values()))
-    return table

@@ -1,45 +1,45 @@
 """`agentic train`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
-import tyro
-
+from agentic.baselines.config import BaselineConfig
+from agentic.cli.methods import Where, configuration, parse
 from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset
 from agentic.experiment import ExperimentConfig, load_data, run
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainCommand(ExperimentConfig):
-    """Train a policy on a data set.
-
-    Attributes:
-        out: run folder; new, unless --resume.
-        resume: go on from the newest checkpoint, bit-equal to a run never interrupted.
-        relabel: if the store is not labelled for the task and --control, label it first.
-    """
-
-    task: tyro.conf.Positional[str]
-    out: Path
-    resume: bool = False
-    relabel: bool = False
+from agentic.processes import Processes, ending_at_once, leads, wait
 
 
 def train(arguments: Sequence[str]) -> None:
     """Parse and run."""
-    command = tyro.cli(TrainCommand, prog="agentic train", args=arguments)
-    own = {field.name: getattr(command, field.name) for field in fields(ExperimentConfig)}
-    config = ExperimentConfig(**own)
+    command = parse(arguments)
+    config = configuration(command)
+    if not isinstance(command, Processes):
+        train_together(config, command)
+        return
+    own = {field.name: getattr(command, field.name) for field in fields(Processes)}
+    Processes(**own).start()
+    with ending_at_once():
+        train_together(config, command)
+
+
+def train_together(config: ExperimentConfig | BaselineConfig, command: Where) -> None:
+    """Train, of several processes the first with words and bars and the others without."""
     if command.relabel:
-        label_if_needed(config)
+        if leads():
+            label_if_needed(config)
+        wait("labelled")
+    if not leads():
+        run(config, command.out, command.resume)
+        return
     data = load(config)
     train_with_progress(config, command.out, command.resume, data)
     say(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
 
 
-def label_if_needed(config: ExperimentConfig) -> None:
+def label_if_needed(config: ExperimentConfig | BaselineConfig) -> None:
     """Label the configuration's store for its task where it is not; episodes always are."""
     store = Path(config.data)
     if store.suffix != ".h5":
@@ -51,7 +51,7 @@ def label_if_needed(config: ExperimentConfig) -> None:
         label_store(store, [config.task], config.control)
 
 
-def load(config: ExperimentConfig) -> Dataset:
+def load(config: ExperimentConfig | BaselineConfig) -> Dataset:
     """Load the configuration's data set behind a progress bar."""
     with progress("loading", "episodes") as advance:
         data = load_data(config, advance)
@@ -76,7 +76,9 @@ def load(config: ExperimentConfig) -> Dataset:
     return data
 
 
-def train_with_progress(config: ExperimentConfig, out: Path, resume: bool, data: Dataset) -> None:
+def train_with_progress(
+    config: ExperimentConfig | BaselineConfig, out: Path, resume: bool, data: Dataset
+) -> None:
     """Train behind a progress bar."""
     with progress(f"training {config.method}", "steps") as advance:
 

@@ -115,5 +115,7 @@ class Prefetch:
             return _Drawn(None, error)
 
 
-def _bytes(batch: tuple | np.ndarray) -> int:
+def _bytes(batch: tuple | dict | np.ndarray) -> int:
+    if isinstance(batch, dict):
+        return _bytes(tuple(batch.values()))
     return sum(map(_bytes, batch)) if isinstance(batch, tuple) else batch.nbytes

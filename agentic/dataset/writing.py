@@ -68,16 +68,10 @@ class StoreWriter:
         self._digest, self._physics = Digest(layout.tasks), hashlib.sha256()
         self._row = 0
 
-    def add(
-        self,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        physics: np.ndarray | None,
-        rewards: dict[str, np.ndarray],
-    ) -> None:
-        """Write the next episode: [T, O], [T, A], [T + 1, P] and every task's rewards [T]."""
-        self.put(self._row, observations, actions, physics, rewards)
-        self.note(observations, actions, physics, rewards)
+    def add(self, *arrays) -> None:
+        """Write the next episode, given the arrays of `put`, and take note of it."""
+        self.put(self._row, *arrays)
+        self.note(*arrays)
 
     def put(
         self,
@@ -87,7 +81,10 @@ class StoreWriter:
         physics: np.ndarray | None,
         rewards: dict[str, np.ndarray],
     ) -> None:
-        """Write the arrays of episode `row`, in any thread and any order."""
+        """Write episode `row`, in any thread and any order.
+
+        Arrays are [T, O], [T, A], [T + 1, P] and every task's rewards [T].
+        """
         values = {"observations": observations, "actions": actions, "physics": physics}
         values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
         for key, (offset, shape, dtype) in self._arrays.items():

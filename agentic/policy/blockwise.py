@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agentic.attention import blockwise_attention, ring_attention
-from agentic.policy.cache import LayerCache, Place, remember
 from agentic.policy.config import PolicyConfig
 
 
@@ -65,24 +64,21 @@ class BlockwiseBlock(nnx.Module):
         key: jax.Array | None = None,
         sequence: str | None = None,
         recompute: bool = True,
+        attend: Callable = blockwise_attention,
     ) -> jax.Array:
         """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W].
 
         `sequence` is the mesh axis over which the tokens are split, inside shard_map. `recompute`
-        keeps nothing of the feed-forward network for the backward pass.
+        keeps nothing of the feed-forward network for the backward pass. `attend` is what attends
+        where the tokens are all here.
         """
         q, k, v = self.project(x)
         places = {"q_positions": positions, "kv_positions": positions}
         if sequence is None:
-            y = blockwise_attention(q, k, v, causal=True, **places)
+            y = attend(q, k, v, causal=True, **places)
         else:
             y = ring_attention(q, k, v, causal=True, axis_name=sequence, **places)
-        return self._residual(x, y, key, recompute)
-
-    def extend(self, x: jax.Array, cache: LayerCache, place: Place) -> tuple[jax.Array, LayerCache]:
-        """Map new tokens x [B, T, W] that see the cache and each other; write them to it."""
-        cache, y = remember(cache, *self.project(x), place)
-        return self._residual(x, y, None), cache
+        return self.residual(x, y, key, recompute)
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return queries [B, T, H, D], keys and values [B, T, K, D] of tokens x [B, T, W]."""
@@ -91,9 +87,10 @@ class BlockwiseBlock(nnx.Module):
         qkv = qkv.reshape(*x.shape[:2], heads + 2 * groups, size)
         return qkv[:, :, :heads], qkv[:, :, heads : heads + groups], qkv[:, :, heads + groups :]
 
-    def _residual(
-        self, x: jax.Array, y: jax.Array, key: jax.Array | None, recompute: bool = True
+    def residual(
+        self, x: jax.Array, y: jax.Array, key: jax.Array | None = None, recompute: bool = True
     ) -> jax.Array:
+        """Add attention y [B, T, H, D] to x [B, T, W], and what the feed-forward makes of that."""
         rate = self.config.dropout
         keys = (None, None) if key is None else tuple(jax.random.split(key))
         y = self.projection_out(y.reshape(*y.shape[:2], -1))

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from agentic.attention import blockwise_attention
+from agentic.errors import AgenticError
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs
 from agentic.policy.parameters import Parameters, bind_frame, bind_layer
@@ -26,6 +28,10 @@ REMATS: dict[Remat, str] = {
 UNROLLED = 4
 
 
+def _memories() -> list[str]:
+    return sorted(memory.kind for memory in jax.devices()[0].addressable_memories())
+
+
 def run_layers(
     config: PolicyConfig,
     parameters: Parameters,
@@ -34,6 +40,7 @@ def run_layers(
     remat: Remat = "block",
     sequence: str | None = None,
     gather: Callable[[str, Any], Any] = lambda _, tree: tree,
+    attend: Callable = blockwise_attention,
 ) -> tuple[AgenticTransformer, jax.Array]:
     """Return the network around the layers, and the latents [B, N, W] of flat inputs.
 
@@ -45,7 +52,16 @@ def run_layers(
       sequence: mesh axis over which N is split, where this runs inside shard_map.
       gather: makes whole parameters of this device's share: of the "frame", or of one "layer" at
         a time, so that no more than one is ever whole.
+      attend: what attends where N is not split.
+
+    Raises:
+      AgenticError: remat is "offload" where devices cannot reach the host's memory.
     """
+    if remat == "offload" and "pinned_host" not in _memories():
+        raise AgenticError(
+            f"remat is 'offload', and {jax.default_backend()} devices cannot put arrays into the "
+            f"host's memory (they have {', '.join(_memories())}); take 'layer'."
+        )
     around = {name: tree for name, tree in parameters.items() if name != "blocks"}
     frame = bind_frame(config, gather("frame", around))
     x, place, keys = frame.embed(inputs, key)
@@ -54,7 +70,7 @@ def run_layers(
         shares, block_key = own
         x = checkpoint_name(x, "layer_input")
         block = bind_layer(config, gather("layer", shares))
-        return block(x, place, block_key, sequence, recompute=remat != "none"), None
+        return block(x, place, block_key, sequence, remat != "none", attend), None
 
     if remat == "layer":
         layer = jax.checkpoint(layer)

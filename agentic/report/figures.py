@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from agentic.report.folder import Run
-from agentic.report.results import MEMORIES, METHODS, Row, variants_of
+from agentic.report.results import METHODS, Row, variants_of
 from agentic.report.theme import MARKERS, TICK, Theme, canvas, legend, words
 
 # More lines than this in one panel cannot be told apart: each method gets a panel of its own.
 MOST_LINES = 6
+# Characters beyond which a label fills more than half of a figure's width, or all of it.
+LONG_LABEL, LONG_TITLE, LONG_PANEL = 24, 58, 28
 
 
 def png(figure: Figure) -> bytes:
@@ -66,7 +68,8 @@ def learning_curve(runs: Sequence[Run], theme: Theme) -> Figure | None:
         "loss on the training batch",
     )
     if len(groups) > 1:
-        legend(figure, theme, axes.get_legend_handles_labels()[0], 1 if len(groups) > 4 else 2)
+        handles = axes.get_legend_handles_labels()[0]
+        legend(figure, theme, handles, _columns(handles) if len(groups) <= 4 else 1)
     return figure
 
 
@@ -85,18 +88,18 @@ def episodes(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -
         axes[empty].remove()
         axes[empty - columns].tick_params(labelbottom=True)
     one_memory = len({row.memory for row in rows}) == 1
-    handles = []
+    handles, styles = [], list(dict.fromkeys(row.memory_words for row in rows))
     for place, (one, members) in enumerate(zip(axes, panels, strict=False)):
         for line, row in enumerate(members):
-            # In panels a colour means a memory; in one panel it means the line.
-            index = _memory_place(row) if len(panels) > 1 else line
+            # In panels a colour means a condition; in one panel it means the line.
+            index = styles.index(row.memory_words) if len(panels) > 1 else line
             label = row.name if one_memory else row.memory_words
             if len(panels) == 1 and len(names) > 1 and not one_memory:
                 label = f"{row.name}, {row.memory_words}"
             shift = 0.07 * (line - (len(members) - 1) / 2)
             handles.append(_line_with_intervals(one, row, index, shift, label, theme))
         if len(panels) > 1:
-            one.set_title(names[place], color=theme.ink, fontsize=TICK)
+            one.set_title(shortened(names[place], LONG_PANEL), color=theme.ink, fontsize=TICK)
         if len(data_returns):
             lines = ((np.mean, "--", "mean of the data"), (np.max, ":", "best of the data"))
             for reduce, style, label in lines:
@@ -115,13 +118,17 @@ def episodes(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -
         "episode within the context",
         "mean return, 95 % interval",
     )
-    legend(figure, theme, handles, 1 if max(len(h.get_label()) for h in handles) > 24 else 2)
+    legend(figure, theme, handles, _columns(handles))
     return figure
 
 
 def returns(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -> Figure | None:
     """Draw how returns are distributed: the data above, each method with its context kept below."""
-    panels = [(row.name, row.returns) for row in rows if row.memory == "kept"]
+    panels = [
+        (f"{row.name}, {row.setting}" if row.setting else row.name, row.returns)
+        for row in rows
+        if row.memory == "kept"
+    ]
     panels = panels or [(f"{row.name}, {row.memory_words}", row.returns) for row in rows]
     if len(data_returns):
         panels.insert(0, ("the data", np.asarray(data_returns, dtype=float)))
@@ -146,16 +153,14 @@ def _histograms(
     low = min(0.0, *(float(values.min()) for _, values in panels))
     high = max(float(values.max()) for _, values in panels)
     bins = np.linspace(low, high if high > low else low + 1, 26)
-    figure, axes = canvas(theme, len(panels), height=1.25)
+    figure, axes = canvas(theme, len(panels), height=1.25, gap=0.6)
     for one, (name, values), colour in zip(axes, panels, colours, strict=False):
         one.hist(values, bins, weights=np.full(len(values), 100 / len(values)), color=colour)
         one.axvline(values.mean(), color=theme.ink, linewidth=1.6, linestyle="--")
-        one.set_title(
-            f"{name}: {len(values)} episodes, mean {values.mean():.0f}, best {values.max():.0f}",
-            loc="left",
-            color=theme.ink,
-            fontsize=TICK,
-        )
+        numbers = f"{len(values)} episodes, mean {values.mean():.0f}, best {values.max():.0f}"
+        between = "\n" if len(name) + len(numbers) > LONG_TITLE else " "
+        title_of = f"{shortened(name, LONG_TITLE)}:{between}{numbers}"
+        one.set_title(title_of, loc="left", color=theme.ink, fontsize=TICK)
         one.yaxis.set_major_locator(MaxNLocator(3))
     words(figure, theme, title, "return of one episode (dashed: mean)", "% of episodes")
     return figure
@@ -178,9 +183,17 @@ def _line_with_intervals(axes, row: Row, index: int, shift: float, label: str, t
     )
 
 
-def _memory_place(row: Row) -> int:
-    memories = list(MEMORIES)
-    return memories.index(row.memory) if row.memory in memories else len(memories)
+def _columns(handles: Sequence) -> int:
+    """Return in how many columns a legend fits below a figure."""
+    return 1 if max(len(handle.get_label()) for handle in handles) > LONG_LABEL else 2
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text that fits: its middle gives way, so that names still differ at their ends."""
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 2
+    return f"{text[: length - 1 - end]}\N{HORIZONTAL ELLIPSIS}{text[-end:]}"
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ from agentic.run_folder import read_config
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder: config.json, the lines of metrics.jsonl and of evaluation.jsonl.
+    """One run folder: config.json, the lines of metrics.jsonl and of evaluation.jsonl, videos.
 
-    A file that does not exist gives no lines; notes say what was unusual about the files.
+    A file that does not exist gives no lines; notes say what was unusual about the files. A video
+    is a line of videos/videos.jsonl whose file is there.
     """
 
     path: Path
@@ -23,6 +24,7 @@ class Run:
     metrics: tuple[dict[str, Any], ...]
     evaluation: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+    videos: tuple[dict[str, Any], ...] = ()
 
     @property
     def task(self) -> str:
@@ -50,7 +52,12 @@ def read_run(path: Path) -> Run:
     notes: list[str] = []
     metrics = _lines(path / "metrics.jsonl", _check_metric, notes)
     evaluation = _lines(path / "evaluation.jsonl", _check_episode, notes)
-    return Run(path, config, metrics, evaluation, tuple(notes))
+    videos = [
+        line
+        for line in _lines(path / "videos" / "videos.jsonl", _check_video, notes)
+        if (path / "videos" / line["file"]).is_file()
+    ]
+    return Run(path, config, metrics, evaluation, tuple(notes), tuple(videos))
 
 
 def _run_folders_near(path: Path) -> str:
@@ -107,6 +114,14 @@ def _check_metric(line: dict[str, Any]) -> str:
         return "it needs a number for step"
     # A loss that is not finite is a result too: the curve shows a gap there.
     return "" if isinstance(line.get("loss"), int | float) else "it needs a number for loss"
+
+
+def _check_video(line: dict[str, Any]) -> str:
+    name = line.get("file")
+    # A name with a folder in it could show any file of this machine.
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".mp4"):
+        return "it needs the plain name of an mp4 file in the same folder"
+    return _check_episode(line)
 
 
 def _check_episode(line: dict[str, Any]) -> str:

@@ -70,6 +70,21 @@ def picture(light: bytes, dark: bytes, alternative: str, caption: str) -> str:
     )
 
 
+def video(content: bytes, caption: str) -> str:
+    """Return a figure that plays an mp4, which is part of the page."""
+    source = f"data:video/mp4;base64,{base64.b64encode(content).decode()}"
+    return (
+        f'<figure class="video"><video controls muted loop playsinline preload="metadata" '
+        f'src="{source}" aria-label="{escape(caption)}"></video>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def side_by_side(parts: Sequence[str]) -> str:
+    """Return figures beside each other where the screen is wide enough."""
+    return f'<div class="row">{"".join(parts)}</div>'
+
+
 def page(title: str, body: Sequence[str]) -> str:
     """Return the whole document: no script, and nothing that is loaded from elsewhere."""
     style = files("agentic.report").joinpath("page.css").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""From the lines of run folders to rows of the protocol table: one row per method and memory.
+"""From the lines of run folders to rows of the protocol table: one per method and condition.
 
 Training runs that differ in nothing but their seed share a row. Runs that differ in their data
 or settings never do: each gets a row that names the settings in which it differs.
@@ -7,17 +7,19 @@ or settings never do: each gets a row that names the settings in which it differ
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from agentic.ledger import PLAIN_CACHE
 from agentic.protocol import (
     Curve,
     Summary,
     episode_curve,
     episode_curve_runs,
+    scores,
     summarise,
     summarise_runs,
 )
@@ -28,23 +30,38 @@ METHODS = {
     "dt": "Decision Transformer",
     "bc": "behaviour cloning",
     "bc10": "behaviour cloning, best 10 %",
+    "td3": "TD3",
+    "td3_bc": "TD3+BC",
+    "iql": "IQL",
     "random": "random policy",
 }
+# Methods whose loss is that of values, not of imitated actions.
+VALUE_METHODS = ("td3", "td3_bc", "iql")
 MEMORIES = {
     "kept": "context kept",
     "cleared": "context emptied before each episode",
     "index": "only the episode index kept",
+    "shuffled": "own episodes in random order",
     "random": "context of random data episodes",
 }
 # What makes two runs of one method the same experiment, whatever their seeds and folders.
 SETTINGS = ("data", "policy", "training", "sampler")
+# Among them, what changes no bit of the trained policy, the seed, and what follows from the data.
+NO_SETTING = (
+    "seed", "log_every", "checkpoint_every", "prefetch", "resident",
+    "observation_mean", "observation_std", "return_scale",
+)  # fmt: skip
+# Letters of a fingerprint; as many as tell any data sets apart that one has on a page.
+SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Row:
-    """Returns of one method under one kind of memory: a [contexts, episodes] table a training run.
+    """Returns of one method under one condition: a [contexts, episodes] table a training run.
 
-    `variant` names the settings in which its runs differ from other runs of the same method.
+    `variant` names the settings in which its runs differ from other runs of the same method;
+    `setting` names the target return where rows have several, the noise on actions, and a cache of
+    other than float32.
     """
 
     task: str
@@ -52,6 +69,7 @@ class Row:
     variant: str
     memory: str
     tables: tuple[np.ndarray, ...]
+    setting: str = ""
 
     @property
     def episodes(self) -> int:
@@ -73,7 +91,8 @@ class Row:
 
     @property
     def memory_words(self) -> str:
-        return MEMORIES.get(self.memory, self.memory)
+        words = MEMORIES.get(self.memory, self.memory)
+        return f"{words}, {self.setting}" if self.setting else words
 
     @property
     def returns(self) -> np.ndarray:
@@ -81,7 +100,17 @@ class Row:
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:
-        return summarise_runs(self.tables) if self.over_runs else summarise(self.tables[0])
+        return self.summarised()
+
+    def summarised(self, best_of: int | None = None) -> dict[str, Summary]:
+        """Return every protocol's summary, `best` over the first `best_of` episodes."""
+        if self.over_runs:
+            return summarise_runs(self.tables, best_of=best_of)
+        return summarise(self.tables[0], best_of=best_of)
+
+    def scored(self, random: float, best: float) -> "Row":
+        """Return the row with scores in place of returns."""
+        return replace(self, tables=tuple(scores(table, random, best) for table in self.tables))
 
     @cached_property
     def curve(self) -> Curve:
@@ -96,13 +125,22 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     groups: dict[tuple, list[np.ndarray]] = {}
     notes: list[str] = []
     for run, variant in zip(runs, variants, strict=True):
-        for (task, method, memory), lines in _by_condition(run).items():
-            table = _table(lines, f"{run.path}, {MEMORIES.get(memory, memory)}", notes)
+        for condition, lines in _by_condition(run).items():
+            where = f"{run.path}, {MEMORIES.get(condition.memory, condition.memory)}"
+            table = _table(lines, where, notes)
             # A random policy has no training: its episodes count once, not once a training run.
-            key = (task, method, "" if method == "random" else variant, memory, table.shape[1])
-            if method != "random" or key not in groups:
+            random = condition.method == "random"
+            key = (condition, "" if random else variant, table.shape[1])
+            if not random or key not in groups:
                 groups.setdefault(key, []).append(table)
-    rows = [Row(*key[:4], tuple(tables)) for key, tables in groups.items()]
+    several = _several_targets([condition for condition, _, _ in groups])
+    rows = [
+        Row(
+            condition.task, condition.method, variant, condition.memory, tuple(tables),
+            condition.words((condition.task, condition.method) in several),
+        )
+        for (condition, variant, _), tables in groups.items()
+    ]  # fmt: skip
     order = {method: place for place, method in reversed(list(enumerate(r.method for r in rows)))}
     memories = list(MEMORIES)
     rows.sort(
@@ -117,9 +155,34 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
         if len(numbers) > 1:
             notes.append(
                 f"{task}: contexts of {', '.join(map(str, numbers))} episodes stand side by side; "
-                "their last and best are not comparable."
+                f"their last is not comparable, and their best is that of the first {numbers[0]}."
             )
     return rows, notes
+
+
+class Condition(NamedTuple):
+    """What the episodes of one row share, besides their method's settings."""
+
+    task: str
+    method: str
+    memory: str
+    target: float | None
+    noise: float
+    cache: str
+    episodes: int | None
+
+    def words(self, with_target: bool) -> str:
+        """Return "target 843, noise 0.1", as far as there is something to say."""
+        parts = [f"target {self.target:.0f}"] if with_target and self.target is not None else []
+        parts += [f"noise {self.noise:g}"] if self.noise else []
+        return ", ".join(parts + ([] if self.cache == PLAIN_CACHE else [f"{self.cache} cache"]))
+
+
+def _several_targets(conditions: Sequence[Condition]) -> set[tuple[str, str]]:
+    """Return the (task, method) pairs that were conditioned on more than one target return."""
+    pairs = {(c.task, c.method, c.target) for c in conditions if c.target is not None}
+    counts = Counter((task, method) for task, method, _ in pairs)
+    return {pair for pair, count in counts.items() if count > 1}
 
 
 def variants_of(runs: Sequence[Run]) -> list[str]:
@@ -156,21 +219,26 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 def _settings(run: Run) -> dict[str, str]:
     data = {key: run.config["data"].get(key) for key in ("fingerprint", "control")}
+    data["fingerprint"] = (data["fingerprint"] or "")[:SHOWN]
     parts = {part: run.config.get(part) for part in SETTINGS} | {"data": data}
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in flatten(parts).items()
-        if key.split(".")[-1] != "seed"
+        if key.split(".")[-1] not in NO_SETTING
     }
 
 
-def _by_condition(run: Run) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+def _by_condition(run: Run) -> dict[Condition, list[dict[str, Any]]]:
+    groups: dict[Condition, list[dict[str, Any]]] = {}
     for line in run.evaluation:
-        key = (
+        key = Condition(
             line.get("task", run.task),
             line.get("method", run.method),
             line.get("memory") or "kept",
+            line.get("target_return"),
+            line.get("action_noise") or 0.0,
+            line.get("cache_dtype") or PLAIN_CACHE,
+            line.get("episodes"),
         )
         groups.setdefault(key, []).append(line)
     return groups

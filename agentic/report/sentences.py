@@ -1,11 +1,12 @@
 """What a report says in words, each sentence computed from the numbers that stand beside it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agentic.protocol import Summary
 from agentic.report.folder import Run
-from agentic.report.results import METHODS, Row
+from agentic.report.results import MEMORIES, METHODS, VALUE_METHODS, Row
 
 # Below this a percentile bootstrap returns little more than the range of its values.
 FEW_RUNS = 10
@@ -19,14 +20,18 @@ def counted(number: int, noun: str) -> str:
 def number(value: float) -> str:
     """Return a return as text: whole numbers, and one decimal where returns are small."""
     text = f"{value:,.1f}" if abs(value) < 20 else f"{value:,.0f}"
-    return text.replace("-", "\N{MINUS SIGN}").removesuffix(".0")
+    text = text.removesuffix(".0")
+    # What rounds to nothing has no sign.
+    return "0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(summary: Summary) -> str:
+def interval(low: float, high: float) -> str:
     """Return "380 to 441", or why there is none."""
-    if math.isnan(summary.low):
-        return "one value, no interval"
-    return f"{number(summary.low)} to {number(summary.high)}"
+    return "one value, no interval" if math.isnan(low) else f"{number(low)} to {number(high)}"
+
+
+def _interval(summary: Summary) -> str:
+    return interval(summary.low, summary.high)
 
 
 def title(runs: Sequence[Run]) -> str:
@@ -47,9 +52,12 @@ def what_was_run(runs: Sequence[Run]) -> str:
         parts.append(
             f"{counted(len(members), 'training run')} of {METHODS.get(method, method)}{length}"
         )
-    data = next((run for run in runs if run.data_returns), None)
+    known = {run.config["data"].get("fingerprint"): run for run in runs if run.data_returns}
     text = f"This page reports {_listed(parts)}."
-    if data:
+    if len(known) > 1:
+        text += f" They learned from {len(known)} data sets, without touching the simulator."
+    elif known:
+        (data,) = known.values()
         source = data.config["data"].get("source")
         text += (
             f" The policies learned from {counted(len(data.data_returns), 'recorded episode')}"
@@ -61,9 +69,10 @@ def what_was_run(runs: Sequence[Run]) -> str:
 def achieved(row: Row, data_returns: Sequence[float]) -> str:
     """Return the row's mean return with its interval, set against the data."""
     summary = row.summaries["mean"]
-    spread = "" if math.isnan(summary.low) else f"95 % interval {interval(summary)}, "
+    spread = "" if math.isnan(summary.low) else f"95 % interval {_interval(summary)}, "
+    name = f"{row.name}, {row.setting}" if row.setting else row.name
     text = (
-        f"{_capital(row.name)}: mean return {number(summary.mean)} "
+        f"{_capital(name)}: mean return {number(summary.mean)} "
         f"({spread}{sample_words(row)} of {counted(row.episodes, 'episode')})"
     )
     if len(data_returns):
@@ -79,7 +88,7 @@ def improved(row: Row, controls: Sequence[Row]) -> str:
     if row.episodes == 1:
         return "Contexts of one episode cannot show improvement within a context."
     change = row.summaries["improvement"]
-    size = f"{number(change.mean)} ({interval(change)})"
+    size = f"{number(change.mean)} ({_interval(change)})"
     if math.isnan(change.low):
         return f"Last minus first episode: {size}."
     if change.high < 0:
@@ -133,13 +142,36 @@ def about_intervals(rows: Sequence[Row]) -> list[str]:
     return texts
 
 
-def about_best(rows: Sequence[Row]) -> str:
+def about_loss(runs: Sequence[Run]) -> str:
+    """Return what the training loss means for these methods, and what it does not."""
+    methods = dict.fromkeys(run.method for run in runs)
+    valued = [METHODS[name] for name in methods if name in VALUE_METHODS]
+    text = "It says how well recorded actions are predicted, not how well the policy acts."
+    if not valued:
+        return text
+    of_values = (
+        f"For {_listed(valued)} it is the squared error of the critics against targets that move "
+        "with them: it has another scale, and says even less about how well the policy acts."
+    )
+    return of_values if len(valued) == len(methods) else f"{text} {of_values}"
+
+
+def about_best(n: int) -> str:
     """Return the warning that belongs beside every best-of-n number."""
-    numbers = _listed([str(n) for n in sorted({row.episodes for row in rows})])
     return (
-        f"Best is the largest of n = {numbers} rollouts in one context. It exceeds the mean even "
-        "where nothing was learned, and it grows with n: compare it with no mean, and with no "
-        "best of another n."
+        f"Best is the largest of n = {n} rollouts, the first {n} of each context, for every "
+        "method alike. It exceeds the mean even where nothing was learned, and it grows with n: "
+        "compare it with no mean, and with no best of another n."
+    )
+
+
+def about_video(run: Run, line: Mapping[str, Any]) -> str:
+    """Return which episode a video shows and what it returned."""
+    name = METHODS.get(line.get("method", run.method), run.method)
+    memory = MEMORIES.get(line.get("memory", "kept"), "")
+    return (
+        f"{_capital(name)}, {memory}: episode {line['episode'] + 1} of the context of seed "
+        f"{line.get('seed', 'unknown')}, return {number(line['return'])} ({run.path})."
     )
 
 

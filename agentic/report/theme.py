@@ -48,10 +48,10 @@ WIDTH = 6.4
 
 
 def canvas(
-    theme: Theme, rows: int = 1, columns: int = 1, height: float = 2.8
+    theme: Theme, rows: int = 1, columns: int = 1, height: float = 2.8, gap: float = GAP
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure and its styled axes of `height` inches each, which share both scales."""
-    total = TOP + BOTTOM + rows * height + (rows - 1) * GAP
+    total = TOP + BOTTOM + rows * height + (rows - 1) * gap
     figure = Figure(figsize=(WIDTH, total), dpi=150, facecolor=theme.paper)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     figure.subplots_adjust(
@@ -59,7 +59,7 @@ def canvas(
         right=1 - RIGHT / WIDTH,
         top=1 - TOP / total,
         bottom=BOTTOM / total,
-        hspace=GAP / height,
+        hspace=gap / height,
         wspace=0.06,
     )
     for one in axes:

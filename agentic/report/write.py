@@ -10,13 +10,15 @@ from matplotlib.figure import Figure
 
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
-from agentic.report import figures, html, sentences
+from agentic.report import figures, html, sentences, tables
 from agentic.report.folder import Run, read_run
-from agentic.report.results import METHODS, Row, flatten, rows_of, variants_of
+from agentic.report.results import Row, flatten, rows_of, variants_of
 from agentic.report.theme import DARK, LIGHT, Theme
 
 Draw = Callable[[Theme], Figure | None]
 PNGs = dict[str, bytes]
+# Bytes of a video that becomes part of the page; base64 makes a third more of it.
+LARGEST_VIDEO = 4 * 2**20
 
 
 def save_figures(folder: Path) -> list[Path]:
@@ -60,7 +62,8 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
         if len(tasks) > 1:
             body.append(html.heading(task))
         body += _results(of_task, task_rows, len(tasks) > 1)
-        body += _pictures(light, dark, task_rows)
+        body += _pictures(light, dark, of_task, task_rows)
+        body += _videos(of_task)
         if len(runs) == 1 and task == runs[0].task:
             _save(light, runs[0].path, "")
         elif len(runs) > 1:
@@ -68,19 +71,19 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     if len(runs) > 1:
         for run in runs:
             save_figures(run.path)
-    body += [html.heading("Runs"), _runs_table(runs)]
+    if len(tasks) > 1:
+        returns = {t: tables.data_returns_of([r for r in runs if r.task == t]) for t in tasks}
+        together = tables.all_tasks_table(rows, returns)
+        body += [html.heading("All tasks together"), together] if together else []
+    body += [html.heading("Runs"), tables.runs_table(runs)]
     body += [_configuration(run, is_open=len(runs) == 1) for run in runs]
     if notes:
         body += [html.heading("Notes"), html.bullets(notes)]
     write_bytes(out, html.page(title, body).encode())
 
 
-def _data_returns(runs: Sequence[Run]) -> list[float]:
-    return next((run.data_returns for run in runs if run.data_returns), [])
-
-
 def _drawings(runs: Sequence[Run], rows: Sequence[Row]) -> dict[str, Draw]:
-    data = _data_returns(runs)
+    data = tables.data_returns_of(runs).tolist()
     return {
         "learning_curve": lambda theme: figures.learning_curve(runs, theme),
         "episodes": lambda theme: figures.episodes(rows, data, theme),
@@ -107,7 +110,7 @@ def _results(runs: Sequence[Run], rows: Sequence[Row], nested: bool) -> list[str
     if not rows:
         parts.append(html.paragraph("No evaluation has been run yet. To make one:", "note"))
         return parts + [html.code(f"agentic evaluate {run.path}") for run in runs]
-    data = _data_returns(runs)
+    data = tables.data_returns_of(runs).tolist()
     for row in rows:
         if row.memory == "kept":
             controls = [
@@ -115,39 +118,21 @@ def _results(runs: Sequence[Run], rows: Sequence[Row], nested: bool) -> list[str
             ]
             texts = sentences.achieved(row, data), sentences.improved(row, controls)
             parts.append(html.paragraph(" ".join(texts)))
-    parts.append(_protocol_table(rows))
-    parts.append(html.paragraph(sentences.about_best(rows), "note"))
+    n = tables.best_of(rows)
+    parts.append(tables.protocol_table(rows, n))
+    parts.append(html.paragraph(sentences.about_best(n), "note"))
+    parts.append(tables.score_table(rows, data, n))
     return parts + [html.paragraph(text) for text in sentences.about_intervals(rows)]
 
 
-def _protocol_table(rows: Sequence[Row]) -> str:
-    header = ["method and memory", "measured on", "first", "last", "mean", "best of n"]
-    header += ["last minus first", "mean, interquartile"]
-    lines = []
-    for row in rows:
-        cells = [(row.name, row.memory_words)]
-        sizes = f"n = {row.episodes}"
-        cells.append((sizes, sentences.sample_words(row)))
-        for name in ("first", "last", "mean", "best", "improvement"):
-            summary = row.summaries[name]
-            cells.append((sentences.number(summary.mean), sentences.interval(summary)))
-        cells.append((sentences.number(row.summaries["mean"].iqm), ""))
-        lines.append(cells)
-    caption = (
-        "Returns: mean over contexts of each protocol, below it the 95 % interval. "
-        "n is the number of episodes in one context."
-    )
-    return html.wide_table(caption, header, lines)
-
-
-def _pictures(light: PNGs, dark: PNGs, rows: Sequence[Row]) -> list[str]:
+def _pictures(light: PNGs, dark: PNGs, runs: Sequence[Run], rows: Sequence[Row]) -> list[str]:
     levels = "; ".join(
         f"{row.name}, {row.memory_words}: {', '.join(sentences.number(m) for m in row.curve.mean)}"
         for row in rows
     )
     captions = {
         "learning_curve": "Loss on the training batch at each logged step (pale) and its running "
-        "mean. It says how well recorded actions are predicted, not how well the policy acts.",
+        f"mean. {sentences.about_loss(runs)}",
         "episodes": "Mean return at each episode of a context, with 95 % intervals. Grey lines: "
         "mean and best of the data.",
         "returns": "How the returns of single episodes are spread: recorded data, then each "
@@ -168,31 +153,42 @@ def _pictures(light: PNGs, dark: PNGs, rows: Sequence[Row]) -> list[str]:
     return parts
 
 
-def _runs_table(runs: Sequence[Run]) -> str:
-    header = ["folder", "method", "task", "seed", "last step", "last loss", "commit"]
-    lines = []
+def _videos(runs: Sequence[Run]) -> list[str]:
+    """Return the videos of runs, inside the page where they are small and by name where not."""
+    shown, notes = [], []
     for run in runs:
-        last = run.metrics[-1] if run.metrics else {}
-        loss = f"{last['loss']:.4g}" if last else "none"
-        commit = str(run.config.get("commit") or "unknown")
-        texts = [
-            str(run.path),
-            METHODS.get(run.method, run.method),
-            run.task,
-            str(run.config.get("seed", "unknown")),
-            f"{last['step']:,}" if last else "none",
-            loss,
-            commit[:12],
-        ]
-        lines.append([(text, "") for text in texts])
-    return html.wide_table("One line for each training run.", header, lines)
+        for line in run.videos:
+            path = run.path / "videos" / line["file"]
+            if path.stat().st_size <= LARGEST_VIDEO:
+                shown.append(html.video(path.read_bytes(), sentences.about_video(run, line)))
+            else:
+                notes.append(f"{path}: {sentences.about_video(run, line)}")
+    if not shown and not notes:
+        return []
+    parts = [html.heading("Videos", 3)]
+    parts += [html.side_by_side(shown)] if shown else []
+    if notes:
+        parts += [html.paragraph("Too large to be part of the page:"), html.bullets(notes)]
+    return parts
 
 
 def _configuration(run: Run, is_open: bool) -> str:
     pairs = [(name, _shown(value)) for name, value in flatten(run.config).items()]
+    for number, source in enumerate(_evaluated_by(run), start=1):
+        pairs += [(f"evaluation {number}: {k}", _shown(v)) for k, v in flatten(source).items()]
     return html.details(
         f"Configuration and versions of {run.path}", html.settings_table(pairs), is_open
     )
+
+
+def _evaluated_by(run: Run) -> list[dict[str, Any]]:
+    """Return the different versions, commits and machines that the evaluation lines name."""
+    found: list[dict[str, Any]] = []
+    for line in run.evaluation:
+        source = line.get("provenance")
+        if isinstance(source, dict) and source not in found:
+            found.append(source)
+    return found
 
 
 def _shown(value: Any) -> str:
@@ -216,8 +212,8 @@ def _doubts(runs: Sequence[Run]) -> list[str]:
         prints = {run.config["data"].get("fingerprint") for run in members}
         if len(prints) > 1:
             notes.append(
-                f"{task}: the runs learned from {len(prints)} different data sets; the data's "
-                f"returns shown are those of {members[0].path}."
+                f"{task}: the runs learned from {len(prints)} different data sets, so nothing is "
+                "set beside the data's returns; a report of one data set's runs does that."
             )
         seen: dict[tuple, Path] = {}
         for run, variant in zip(members, variants_of(members), strict=True):

@@ -198,8 +198,8 @@ first) to {last} (at the end) updates of batch {agent["batch_size"]} after each 
 the climb is gradual. It collected {collection["train_episodes"]} episodes: \
 {collection["random_episodes"]} of uniformly random actions, then its own actions plus \
 near-Gaussian noise of standard deviation {collection["exploration_noise"]}, clipped to [-1, 1]. \
-The noise is part of the stored action. Sums in its learner are never rounded (`learner.py`), so that every \
-processor computes the same bits.
+The noise is part of the stored action. Sums in its learner are never rounded (`learner.py`), so \
+that every processor computes the same bits.
 
 **Which episodes.** Every {every}th of the history (numbers {numbers[0]}, {numbers[1]}, ..., \
 {numbers[-1]}, counted from 0), whatever their return.

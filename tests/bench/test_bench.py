@@ -18,7 +18,14 @@ SMALL = {
                 "--workers", "2", "--repeats", "1", "--folder", tempfile.gettempdir()],
     "sampler": ["--episodes", "5", "--steps", "20", "--trajectories", "2", "--repeats", "2",
                 "--folder", tempfile.gettempdir()],
+    "attention": ["--tokens", "64", "--repeats", "1"],
+    "memory": ["--model", "3x128", "--variants", "blockwise", "--trajectories", "2",
+               "--steps", "16"],
+    "train": ["--model", "3x128", "--trajectories", "2", "--tokens-per-step", "1",
+              "--steps", "8", "--repeats", "1", "--product", "64"],
     "simulation": ["--tasks", "cartpole_swingup", "--steps", "5", "--repeats", "1", "--num", "2"],
+    "evaluate": ["--task", "jaco_reach_top_left", "--num", "2", "--episodes", "1", "--layers", "1",
+                 "--width", "8", "--action-chunk", "50", "--steps", "3", "--repeats", "1"],
 }  # fmt: skip
 
 

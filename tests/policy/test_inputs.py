@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from agentic.errors import AgenticError
 from agentic.policy.inputs import flatten
 from agentic.policy.layers import REMATS, UNROLLED, run_layers
 from agentic.policy.parameters import bind
@@ -33,9 +34,9 @@ def test_every_order_of_the_chunks_gives_the_loss_of_the_chain(layout, loss):
     parameters, chain = synthetic.parameters(config), synthetic.chain()
     count = flatten(config, chain).chunk.shape[1]
     order = np.random.default_rng(0).permutation(count)
-    expected = jax.value_and_grad(
-        lambda p: chain_loss(config, p, chain, loss, None)
-    )(parameters)  # fmt: skip
+    expected = jax.jit(jax.value_and_grad(lambda p: chain_loss(config, p, chain, loss, None)))(
+        parameters
+    )
     found = flat_loss(config, loss, order)(parameters, chain)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), expected, found)
 
@@ -53,6 +54,13 @@ def test_what_is_computed_again_is_the_same(kept, remat):
     config, case, expected = kept
     found = flat_loss(config, "all", remat=remat)(*case)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), expected, found)
+
+
+def test_offloading_where_it_cannot_be_done_is_one_sentence(kept, monkeypatch):
+    config, (parameters, chain), _ = kept
+    monkeypatch.setattr("agentic.policy.layers._memories", lambda: ["device"])
+    with pytest.raises(AgenticError, match=r"host's memory \(they have device\); take 'layer'"):
+        run_layers(config, parameters, flatten(config, chain), remat="offload")
 
 
 def test_many_layers_in_a_loop_are_the_layers_one_by_one(kept):

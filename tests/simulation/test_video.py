@@ -1,5 +1,7 @@
 """Laws: a picture shows its row, or one sentence says what to install; videos hold every frame."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,10 +44,46 @@ def test_video_holds_every_frame(tmp_path, suffix):
         assert (image.n_frames, image.size) == (4, (12, 8))
 
 
+def test_an_mp4_is_the_same_every_time_or_one_sentence_says_what_is_missing(tmp_path):
+    frames = [np.full((16, 32, 3), 60 * index, np.uint8) for index in range(4)]
+    paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    try:
+        for path in paths:
+            write_video(path, frames, fps=25)
+    except AgenticError as error:
+        assert 'pip install "agentic[video]"' in str(error) and "\n" not in str(error)
+        assert not list(tmp_path.iterdir())
+        return
+    content = paths[0].read_bytes()
+    assert content[4:8] == b"ftyp" and content == paths[1].read_bytes()
+
+
+def test_without_an_encoder_one_sentence_says_what_brings_one(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(AgenticError, match=r"lacks: pip install \"agentic\[video\]\" brings one"):
+        write_video(tmp_path / "video.mp4", [np.zeros((8, 8, 3), np.uint8)], fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_that_fails_is_quoted(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        "#!/bin/sh\ncat > /dev/null\necho first >&2\necho Unknown encoder >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(video, "encoder", lambda: str(program))
+    with pytest.raises(AgenticError, match=r"cannot write an mp4 \(Unknown encoder\)"):
+        write_video(tmp_path / "video.mp4", [np.zeros((8, 8, 3), np.uint8)], fps=25)
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
 def test_mistakes_are_met_with_a_sentence(tmp_path):
     frame = np.zeros((8, 8, 3), np.uint8)
-    with pytest.raises(AgenticError, match=r"end with .gif or .webp"):
-        write_video(tmp_path / "video.mp4", [frame], fps=25)
+    with pytest.raises(AgenticError, match=r"end with .mp4, .gif or .webp"):
+        write_video(tmp_path / "video.avi", [frame], fps=25)
+    with pytest.raises(AgenticError, match="7 x 8 cannot go into an mp4: both must be even"):
+        write_video(tmp_path / "video.mp4", [frame[1:]], fps=25)
     with pytest.raises(AgenticError, match="at least one"):
         write_video(tmp_path / "video.gif", [], fps=25)
     with pytest.raises(AgenticError, match="fps is 0"):

@@ -46,9 +46,14 @@ class Network:
         shapes = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
         self._graph, self._state = nnx.split(shapes, nnx.Param)
 
+    @property
+    def shapes(self) -> Parameters:
+        """The parameters' shapes and types."""
+        return nnx.to_pure_dict(self._state)
+
     def init(self, generator: np.random.Generator) -> Parameters:
         """Return fresh parameters; NumPy draws them, since JAX would compile for every shape."""
-        return _draw(nnx.to_pure_dict(self._state), generator)
+        return _draw(self.shapes, generator)
 
     def bind(self, parameters: Parameters) -> Any:
         """Return the module with these parameters; meant for use inside a traced function."""
@@ -61,12 +66,14 @@ class Network:
         return self.bind(parameters)(*inputs)
 
 
-def _draw(shapes: Parameters, generator: np.random.Generator) -> Parameters:
-    """Return normal weights of deviation fan_in^-1/2 and biases uniform within it.
+def _draw(shapes: Any, generator: np.random.Generator) -> Any:
+    """Return normal weights of deviation fan_in^-1/2, biases uniform within it, and other zeros.
 
     Biases do not start at zero as in URLB: behind a layer norm, the network would then be blind to
     the scale of its input.
     """
+    if not isinstance(shapes, dict):
+        return jnp.zeros(shapes.shape, jnp.float32)
     if "kernel" in shapes:
         fan_in, fan_out = shapes["kernel"].shape
         drawn = {"kernel": generator.normal(0, fan_in**-0.5, (fan_in, fan_out))}
@@ -86,13 +93,13 @@ class Learner(NamedTuple):
     optimizer: Any
 
 
-def learner(parameters: Parameters, rate: float) -> Learner:
+def learner(parameters: Parameters, rate: float | optax.Schedule) -> Learner:
     """Return the learner before its first step."""
     return Learner(parameters, optax.adam(rate).init(parameters))
 
 
 def descend(
-    state: Learner, rate: float, loss: Callable[[Parameters], jax.Array]
+    state: Learner, rate: float | optax.Schedule, loss: Callable[[Parameters], jax.Array]
 ) -> tuple[Learner, jax.Array]:
     """Return the learner after one step of Adam (Kingma & Ba 2015) on `loss`, and the loss."""
     value, gradient = jax.value_and_grad(loss)(state.parameters)

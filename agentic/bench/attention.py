@@ -1,0 +1,114 @@
+"""Attention: ours, the `ringattention` package and jax.nn's, against the rate of matrix products.
+
+Causal, float32, one row of 4 heads of 64. A forward pass counts 2 T^2 H D operations, a backward
+pass 2.5 times as many. All are called by turns and medians count, with the rate of matrix products
+measured between them. Temporary megabytes are XLA's own analysis. The package takes part where it
+is installed (`pip install "agentic[peers]"`) and the repository is at hand.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic.attention import blockwise_attention, choose
+from agentic.bench import Row, timed
+from agentic.bench.products import product_rate
+
+HEADS, SIZE = 4, 64
+PRODUCT = 2048
+# Of scores; what would need more, the dense form at long lengths, is left out.
+LARGEST_SCORES = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured.
+
+    Attributes:
+        tokens: lengths of the sequence.
+        repeats: the median of this many counts.
+        chunk: rows a chunk in the package.
+    """
+
+    tokens: tuple[int, ...] = (4096, 8192)
+    repeats: int = 5
+    chunk: int = 512
+
+
+def run(options: Options, say: Callable[[str], None]) -> list[Row]:
+    """Return a row per length, form and pass: milliseconds, share of the product rate, memory."""
+    rows = []
+    for tokens in options.tokens:
+        say(f"compiling {tokens} tokens")
+        programs = dict(_programs(tokens, options.chunk))
+        say(f"running {tokens} tokens")
+        rows += _race(tokens, programs, options.repeats)
+    return rows
+
+
+def _forms(tokens: int, chunk: int) -> dict[str, Callable]:
+    choice = choose(tokens, tokens, SIZE)
+    name = f"ours, {choice.kernel} {choice.blocks.query}x{choice.blocks.key}"
+    forms = {name: partial(blockwise_attention, blocks=choice.blocks)}
+    try:
+        peer = importlib.import_module("experiments.benchmarks.peers").causal_attention(chunk)
+    except ImportError:
+        peer = None
+    if peer is not None:
+        forms["ringattention 0.1.2"] = peer
+    if 4 * HEADS * tokens**2 <= LARGEST_SCORES:
+        forms["jax.nn.dot_product_attention"] = partial(
+            jax.nn.dot_product_attention, is_causal=True
+        )
+    return forms
+
+
+def _programs(tokens: int, chunk: int):
+    shape = jax.ShapeDtypeStruct((1, tokens, HEADS, SIZE), jnp.float32)
+    for name, attend in _forms(tokens, chunk).items():
+
+        def both(q, k, v, d_out, attend=attend):
+            out, pullback = jax.vjp(attend, q, k, v)
+            return out, pullback(d_out)
+
+        yield (name, "forward"), jax.jit(attend).lower(shape, shape, shape).compile()
+        yield (name, "forward and backward"), jax.jit(both).lower(*[shape] * 4).compile()
+
+
+def _race(tokens: int, programs: dict, repeats: int) -> list[Row]:
+    rng = np.random.default_rng(0)
+    arrays = [
+        jnp.asarray(rng.standard_normal((1, tokens, HEADS, SIZE)), jnp.float32) for _ in range(4)
+    ]
+    product = product_rate(PRODUCT)
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in programs}
+    rates = []
+    for _ in range(repeats):
+        rates.append(product())
+        for (name, passes), program in programs.items():
+            taken = arrays[:3] if passes == "forward" else arrays
+            took, _ = timed(lambda p=program, t=taken: jax.block_until_ready(p(*t)))
+            seconds[name, passes].append(took)
+    rate = float(np.median(rates))
+    rows = []
+    for (name, passes), program in programs.items():
+        took = float(np.median(seconds[name, passes]))
+        operations = 2 * tokens**2 * HEADS * SIZE * (1 if passes == "forward" else 3.5)
+        rows.append(
+            {
+                "tokens": tokens,
+                "form": name,
+                "pass": passes,
+                "ms": took * 1e3,
+                "GFLOP/s": operations / took / 1e9,
+                "of the product rate": operations / took / rate,
+                "temporary MB": program.memory_analysis().temp_size_in_bytes / 1e6,
+                "product GFLOP/s": rate / 1e9,
+            }
+        )
+    return rows

@@ -1,0 +1,245 @@
+"""Bytes of one training step against tokens, and the longest context that fits a device.
+
+Nothing runs: a step's loss and gradient are compiled for chains that need not exist, and
+XLA's analysis of the program says what it holds at once. Variants of one model:
+
+    vanilla             dense attention; all that the backward pass needs is kept
+    memory-efficient    attention in blocks, the feed-forward network whole (Rabe & Staats,
+                        arXiv 2112.05682: the baseline of arXiv 2305.19370)
+      recomputed        the same, and layers are computed again from their inputs
+    blockwise           the feed-forward network in blocks too
+      recomputed        the same, and layers are computed again from their inputs
+
+Offloading is left out: on a CPU the host's memory is the device's, and the analysis says no more.
+
+The bytes of attention in blocks grow linearly and those of dense attention quadratically with the
+tokens; contexts are read off the line through chains of 4 and 8 trajectories, or the parabola
+through 1, 2 and 4 of them. The analysis is that of the backend at hand: on a CPU, bfloat16 products
+are made in float32, so that its bytes for bfloat16 are too many; a GPU has other kernels and
+workspaces.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic.attention import blockwise_attention, dense_attention
+from agentic.errors import AgenticError, closest
+from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.inputs import flatten
+from agentic.policy.layers import Remat, run_layers
+from agentic.policy.parameters import count, initialize
+from agentic.policy.presets import preset
+from agentic.training import (
+    TrainingConfig,
+    loss_weight,
+    make_optimizer,
+    squared_error,
+)
+from agentic.trajectory import Chain
+
+# Of walker, the domain of the papers' chains.
+OBSERVATIONS, ACTIONS = 24, 6
+
+
+class Variant(NamedTuple):
+    """One way to run the layers."""
+
+    attend: Callable
+    whole: bool  # the feed-forward network sees all tokens at once
+    remat: Remat
+
+
+VARIANTS = {
+    "vanilla": Variant(dense_attention, True, "none"),
+    "memory-efficient": Variant(blockwise_attention, True, "none"),
+    "memory-efficient, recomputed": Variant(blockwise_attention, True, "layer"),
+    "blockwise": Variant(blockwise_attention, False, "block"),
+    "blockwise, recomputed": Variant(blockwise_attention, False, "layer"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure what a training step holds in memory, without running it.
+
+    Attributes:
+        model: presets, such as 350m 1b.
+        variants: which of them; ratios need "vanilla" and "memory-efficient".
+        trajectories: length of the chain that is asked to fit.
+        steps: of a trajectory.
+        dtype: of activations: "float32" or "bfloat16".
+        budgets: gigabytes of a device.
+        devices: among which state and context are divided evenly.
+    """
+
+    model: tuple[str, ...] = ("350m",)
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    trajectories: int = 32
+    steps: int = 1000
+    dtype: str = "float32"
+    budgets: tuple[int, ...] = (16, 40, 80)
+    devices: int = 1
+
+    def __post_init__(self):
+        for name in self.model:
+            preset(name)
+        for name in self.variants:
+            if name not in VARIANTS:
+                raise AgenticError(f"variants has {name!r}; {closest(name, VARIANTS)}.")
+        if not self.model or not self.variants:
+            raise AgenticError("model or variants is empty; give one of each at least.")
+        for name in ("trajectories", "steps", "devices"):
+            if getattr(self, name) < 1:
+                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.budgets or min(self.budgets) < 1:
+            raise AgenticError(f"budgets is {self.budgets}; give gigabytes, such as 16 40 80.")
+
+
+class Bytes(NamedTuple):
+    """What a step holds all the time (state, gradient, batch), and what comes and goes."""
+
+    held: int
+    temporary: int
+
+
+def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
+    """Return a row for every model and variant."""
+    rows = []
+    for model in options.model:
+        laws = {}
+        for name in options.variants:
+            say(f"{model}: compiling {name}")
+            laws[name] = _law(options, model, name)
+        contexts = {name: _contexts(options, law) for name, law in laws.items()}
+        rows += [_row(options, model, name, laws, contexts) for name in options.variants]
+    return rows
+
+
+def chain_gradient(config: PolicyConfig, variant: Variant) -> Callable:
+    """Return (parameters, chain) -> (loss over all steps, its gradient)."""
+
+    def loss(parameters, chain):
+        inputs = flatten(config, chain)
+        weight = loss_weight(inputs, "all")
+        network, latents = run_layers(
+            config, parameters, inputs, remat=variant.remat, attend=variant.attend
+        )
+        error = squared_error(network, latents, inputs.observations, inputs.actions, weight)
+        return error / jnp.maximum(weight.sum(), 1.0)
+
+    return jax.value_and_grad(loss)
+
+
+def training_step(config: PolicyConfig, variant: Variant) -> Callable:
+    """Return the jitted step (state, chain) -> (state, loss), which takes over the state."""
+    optimizer, gradient_of = make_optimizer(TrainingConfig()), chain_gradient(config, variant)
+
+    def step(state, chain):
+        value, gradient = gradient_of(state.parameters, chain)
+        updates, moments = optimizer.update(gradient, state.optimizer, state.parameters)
+        parameters = jax.tree.map(jnp.add, state.parameters, updates)
+        return state._replace(parameters=parameters, optimizer=moments), value
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def step_bytes(config: PolicyConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
+    """Return what one training step on one chain holds, by XLA's analysis of loss and gradient.
+
+    AdamW works element by element, in place: its two moments are added to what is held.
+    """
+    parameters = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
+    lead = (1, trajectories, steps)
+    one = jax.ShapeDtypeStruct(lead, jnp.float32)
+    chain = Chain(
+        jax.ShapeDtypeStruct((*lead, OBSERVATIONS), jnp.float32),
+        jax.ShapeDtypeStruct((*lead, ACTIONS), jnp.float32),
+        one, one, one, jax.ShapeDtypeStruct(lead, jnp.bool_),
+    )  # fmt: skip
+    with jax.numpy_dtype_promotion("standard"):
+        program = jax.jit(chain_gradient(config, variant)).lower(parameters, chain).compile()
+    found = program.memory_analysis()
+    held = found.argument_size_in_bytes + found.output_size_in_bytes + 8 * count(parameters)
+    return Bytes(held, found.temp_size_in_bytes)
+
+
+def policy(model: str, variant: Variant, trajectories: int, steps: int, dtype: str) -> PolicyConfig:
+    """Return a preset on chains of four tokens a step, as in the papers, without dropout."""
+    tokens = trajectories * steps * 4
+    return PolicyConfig(
+        OBSERVATIONS, ACTIONS, steps, trajectories, inputs="Rsar", joint=False, action_chunk=1,
+        dropout=0.0, dtype=dtype, block=tokens if variant.whole else PolicyConfig.block,
+        normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
+        **preset(model)._asdict(),
+    )  # fmt: skip
+
+
+class Law(NamedTuple):
+    """Bytes as a polynomial of the tokens, and what it was read off."""
+
+    temporary: np.ndarray
+    total: np.ndarray
+    growth: float
+    parameters: int
+    held: int
+
+
+def _law(options: Options, model: str, name: str) -> Law:
+    variant = VARIANTS[name]
+    points = (1, 2, 4) if name == "vanilla" else (4, 8)
+    found = []
+    for n in points:
+        config = policy(model, variant, n, options.steps, options.dtype)
+        found.append(step_bytes(config, variant, n, options.steps))
+    tokens = np.array(points, np.float64) * options.steps * 4
+    temporary = np.array([x.temporary for x in found], np.float64)
+    total = temporary + [x.held for x in found]
+    degree = 2 if name == "vanilla" else 1
+    shapes = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
+    return Law(
+        np.polyfit(tokens, temporary, degree), np.polyfit(tokens, total, degree),
+        temporary[-1] / temporary[-2], count(shapes), found[0].held,
+    )  # fmt: skip
+
+
+def _contexts(options: Options, law: Law) -> list[int]:
+    """Return the most tokens whose step fits each budget: 0 where not even the state does."""
+    found = []
+    for budget in options.budgets:
+        polynomial = law.total.copy()
+        polynomial[-1] -= budget * 1e9 * options.devices
+        roots = np.roots(polynomial)
+        real = roots[np.isreal(roots)].real
+        found.append(int(max(real.max(initial=0.0), 0.0)))
+    return found
+
+
+def _row(options: Options, model: str, name: str, laws: dict, contexts: dict) -> dict:
+    law, mine = laws[name], contexts[name]
+    tokens = options.trajectories * options.steps * 4
+    needed = np.polyval(law.total, tokens) / 1e9 / options.devices
+    fits = [f"{budget} GB" for budget in options.budgets if needed <= budget]
+    more = -(-needed * options.devices // options.budgets[-1])
+    return {
+        "model": model,
+        "variant": name,
+        "million parameters": law.parameters / 1e6,
+        "GB of state and gradient": law.held / 1e9,
+        "KB a token": law.temporary[-2] / 1e3 if name != "vanilla" else 0.0,
+        "doubling": law.growth,
+        **{f"tokens in {gb} GB": n for gb, n in zip(options.budgets, mine, strict=True)},
+        "times vanilla": _ratio(mine, contexts.get("vanilla")),
+        "times memory-efficient": _ratio(mine, contexts.get("memory-efficient")),
+        f"GB at {tokens} tokens": needed,
+        "fits": fits[0] if fits else f"no: {more:.0f} devices of {options.budgets[-1]} GB would",
+    }
+
+
+def _ratio(mine: list[int], other: list[int] | None) -> float:
+    """Compare contexts at the largest budget; 0 where the other has none or was not asked for."""
+    return mine[-1] / other[-1] if other is not None and other[-1] else 0.0

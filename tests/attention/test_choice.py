@@ -1,0 +1,47 @@
+"""What serves a call, and why; whatever is chosen gives what dense attention gives."""
+
+import attention_cases as cases
+import jax.numpy as jnp
+import pytest
+
+from agentic.attention import attend, choose
+from agentic.errors import AgenticError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "kernel", "why"),
+    [
+        ((4096, 4096, 64), {}, "blockwise", "blocks of 256 by 256"),
+        ((1, 4096, 64), {}, "dense", "1 queries have few scores"),
+        ((4096, 4096, 64, "bfloat16"), {"backend": "gpu"}, "cudnn", "heads of 64 on a GPU"),
+        ((4096, 4096, 64, "bfloat16"), {"backend": "gpu", "positions": True}, "blockwise",
+         "positions are given"),
+        ((4096, 4096, 64, "float32"), {"backend": "gpu"}, "blockwise", "cudnn cannot: float32"),
+        ((4096, 4096, 60, "bfloat16"), {"backend": "gpu"}, "blockwise", "heads of 60"),
+        ((1024, 1024, 64), {"devices": 4}, "gathered", "4096 keys fit on every device"),
+        ((16384, 16384, 64), {"devices": 4}, "ring", "65536 keys over 4 devices"),
+    ],
+)  # fmt: skip
+def test_the_kernel_and_the_reason(arguments, options, kernel, why):
+    choice = choose(*arguments, **{"backend": "cpu"} | options)
+    assert choice.kernel == kernel and why in str(choice)
+
+
+@pytest.mark.parametrize("queries", [3, 24])
+def test_what_is_chosen_is_dense_attention(queries):
+    arrays = cases.operands(queries, 24)
+    results = cases.value_and_gradients(attend, *arrays)
+    cases.agree(results, arrays, *cases.positions(queries, 24))
+
+
+def test_a_kernel_that_does_not_exist_or_apply_is_one_sentence():
+    q, k, v, _ = cases.operands(4, 4)
+    with pytest.raises(AgenticError, match="'blockwize'"):
+        attend(q, k, v, kernel="blockwize")
+    with pytest.raises(AgenticError, match="'ring' works on a sequence split over an axis"):
+        attend(q, k, v, kernel="ring")
+    places = jnp.zeros((2, 4), jnp.int32)
+    with pytest.raises(AgenticError, match="'cudnn' takes lengths but no positions"):
+        attend(q, k, v, q_positions=places, kv_positions=places, kernel="cudnn")
+    with pytest.raises(AgenticError, match=r"scale is -1\.0: it must be positive"):
+        attend(q, k, v, scale=-1.0)

@@ -1,0 +1,78 @@
+"""Laws: a row an episode and one for the whole; a lived context comes back; lines are straight."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from agentic.acting import ContextPolicy
+from agentic.bench import evaluate as bench
+from agentic.bench.evaluate import Lived, Options, at_the_middle, made_up_chain, run
+from agentic.errors import AgenticError
+from agentic.grouped import ROWS
+from agentic.policy.config import PolicyConfig
+from agentic.simulation.tasks import get_task
+
+SMALL = Options(
+    task="jaco_reach_top_left", num=2, episodes=2, layers=1, width=8, action_chunk=50, steps=3,
+    repeats=1,
+)  # fmt: skip
+
+
+def test_a_row_for_every_episode_and_one_for_the_whole_context():
+    said = []
+    rows = run(SMALL, said.append)
+    assert [row["measured in"] for row in rows] == ["episode 1", "episode 2", "whole context"]
+    for row in rows:
+        ratio = row["evaluated steps/s"] / row["bare steps/s"]
+        assert row["of the bare"] == pytest.approx(ratio) and ratio > 0
+        assert row["times recomputing"] == pytest.approx(
+            row["evaluated steps/s"] / row["recomputing steps/s"]
+        )
+    assert said[-1] == "recomputing whole contexts" and len(said) == 7
+
+
+def test_resetting_brings_the_lived_context_back_and_it_is_seen():
+    task = get_task("jaco_reach_top_left")
+    config = PolicyConfig(
+        task.observation_size, task.action_size, task.episode_length, trajectories=2, layers=1,
+        width=8, action_chunk=50, normalization=synthetic.Normalization((0.0,) * 42, (1.0,) * 42),
+    )  # fmt: skip
+    policy = ContextPolicy(config, synthetic.parameters(config), bench.TARGET)
+    observation = np.ones((ROWS, task.observation_size), np.float32)
+
+    def acts(lived):
+        lived.reset(ROWS)
+        found = []
+        for _ in range(2):
+            found.append(lived.act(observation))
+            lived.observe(np.ones(ROWS), np.zeros(ROWS, bool))
+        return np.stack(found)
+
+    full = Lived(policy, made_up_chain(task, 2, 1, ROWS))
+    first = acts(full)
+    np.testing.assert_array_equal(acts(full), first)
+    empty = ContextPolicy(config, policy.parameters, bench.TARGET)
+    assert np.abs(acts(Lived(empty, made_up_chain(task, 2, 0, ROWS))) - first).max() > 1e-4
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_the_mean_of_a_growing_cost_is_found_from_the_beginnings(n):
+    steps, share = 1000, 0.1
+    cost = 3.0 + 0.002 * np.arange(n * steps)
+    beginnings = [cost[k * steps : k * steps + int(share * steps)].mean() for k in range(n)]
+    assert at_the_middle(np.array(beginnings), share) == pytest.approx(cost.mean(), rel=1e-3)
+    assert at_the_middle(np.array([7.0]), share) == 7.0
+
+
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (dict(task="walker_rum"), "did you mean 'walker_run'"),
+        (dict(steps=1000), "steps is 1000; an episode of walker_run has 1000, of which 10 warm up"),
+        (dict(num=0), "num is 0"),
+        (dict(episodes=0), "episodes is 0"),
+    ],
+)
+def test_mistakes_are_met_with_a_sentence(wrong, sentence):
+    with pytest.raises(AgenticError, match=sentence):
+        Options(**wrong)

@@ -1,0 +1,25 @@
+"""Compiled programs on disk while some tests run, which would otherwise compile the same again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+
+
+@contextmanager
+def kept_on_disk(folder: Path) -> Iterator[None]:
+    """Keep in `folder` what takes longer than a moment to compile."""
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()

@@ -1,0 +1,157 @@
+"""Every mesh of eight devices takes the step that one device takes; memory falls as promised."""
+
+import dataclasses
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import synthetic
+
+from agentic.mesh import MeshShape, make_mesh, state_sharding
+from agentic.parallel import deal, make_mesh_step, place_share
+from agentic.training import TrainingConfig, initial_state, make_step, state_like
+
+CONFIG = synthetic.policy_config("chunk of 3")
+CONFIG = dataclasses.replace(CONFIG, layers=1)
+TRAINING = TrainingConfig(steps=3, warmup=1)
+# Ragged, with absent trajectories; rows of different weight, so that a mean of means is wrong.
+LENGTHS = np.array(
+    [[7, 5, 6], [4, 7, 2], [1, 2, 7], [7, 0, 0], [3, 3, 0], [2, 7, 7], [6, 5, 1], [1, 1, 1]]
+)
+MESHES = [
+    MeshShape(data, fsdp, 8 // data // fsdp)
+    for data in (1, 2, 4, 8)
+    for fsdp in (1, 2, 4, 8)
+    if data * fsdp <= 8
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_plainly():
+    """These programs run for milliseconds: most of the compiler's work would be for nothing."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@lru_cache
+def batch(index: int):
+    return synthetic.chain(LENGTHS, seed=index)
+
+
+@lru_cache
+def dealer(loss: str, sequence: int):
+    return deal(CONFIG, loss, make_mesh(MeshShape(sequence=sequence)))
+
+
+@lru_cache
+def first_state():
+    return jax.device_get(initial_state(CONFIG, TRAINING))
+
+
+def steps_on(mesh, step, loss, state=None):
+    """Return state and metrics after two steps."""
+    # Put there instead of drawn there, which would be one more program to compile.
+    state = state or jax.device_put(first_state(), state_sharding(mesh, first_state()))
+    metrics = []
+    for index in range(2):
+        share = dealer(loss, mesh.shape["sequence"])(batch(index))
+        state, found = step(state, place_share(share, mesh))
+        metrics.append(jax.device_get(found))
+    return state, metrics
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Return {loss: (state, metrics)} of one device."""
+    found = {}
+    for loss in ("all", "last"):
+        training = dataclasses.replace(TRAINING, loss=loss)
+        step, state = make_step(CONFIG, training), jax.tree.map(jnp.asarray, first_state())
+        metrics = []
+        for index in range(2):
+            state, taken = step(state, batch(index))
+            metrics.append(jax.device_get(taken))
+        found[loss] = state, metrics
+    return found
+
+
+def assert_same(found, expected):
+    for actual, wanted in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-5)
+    for actual, wanted in zip(*map(jax.tree.leaves, (found[0], expected[0])), strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", MESHES, ids=str)
+def test_every_mesh_takes_the_steps_of_one_device(alone, shape):
+    mesh = make_mesh(shape)
+    step = make_mesh_step(CONFIG, TRAINING, mesh)
+    for loss, expected in alone.items():  # one program: which steps count comes with the batch
+        assert_same(steps_on(mesh, step, loss), expected)
+    assert step._cache_size() == 1
+
+
+def test_micro_batches_take_the_step_of_the_whole_batch(alone):
+    training = dataclasses.replace(TRAINING, accumulate=4)
+    step, state, metrics = make_step(CONFIG, training), jax.tree.map(jnp.asarray, first_state()), []
+    for index in range(2):
+        state, found = step(state, batch(index))
+        metrics.append(jax.device_get(found))
+    assert_same((state, metrics), alone["last"])
+    assert step._cache_size() == 1
+
+
+def test_micro_batches_on_a_mesh_half_precision_and_dropout_repeat_themselves():
+    policy = dataclasses.replace(CONFIG, dtype="bfloat16", dropout=0.3)
+    mesh = make_mesh(MeshShape(1, 2, 2))
+    step = make_mesh_step(policy, dataclasses.replace(TRAINING, accumulate=2), mesh)
+    # In bfloat16 flax's layer norm relies on implicit promotion; our own code does not.
+    with jax.numpy_dtype_promotion("standard"):
+        first, metrics = steps_on(mesh, step, "all")
+        drawn = initial_state(policy, TRAINING, mesh)
+        second, _ = steps_on(mesh, step, "all", drawn)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert np.isfinite(metrics).all()
+    moments = jax.tree.leaves((first.parameters, first.optimizer))
+    assert {x.dtype for x in moments} == {jnp.dtype("float32"), jnp.dtype("int32")}
+    like = state_like(policy, TRAINING, mesh)
+    assert jax.tree.map(lambda x: x.sharding, first) == jax.tree.map(lambda x: x.sharding, like)
+
+
+def compiled(policy, chain, shape: MeshShape):
+    """Return XLA's account of one device's memory in a step; nothing runs."""
+    mesh = make_mesh(shape)
+    share = deal(policy, "all", mesh)(chain)
+    step = make_mesh_step(policy, TRAINING, mesh)
+    state = state_like(policy, TRAINING, mesh)
+    return step.lower(state, place_share(share, mesh)).compile().memory_analysis()
+
+
+def test_a_devices_share_of_the_state_falls_with_fsdp():
+    policy = synthetic.policy_config("1", width=64, feedforward=4)
+    state = initial_state(policy, TRAINING, make_mesh(MeshShape(fsdp=8)))
+    whole = sum(x.nbytes for x in jax.tree.leaves(state))
+    mine = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state))
+    assert mine < whole / 6  # vectors and what 8 does not divide stay whole
+    chain = synthetic.chain(LENGTHS)
+    one, eight = (compiled(policy, chain, MeshShape(fsdp=n, data=8 // n)) for n in (1, 8))
+    saved = one.argument_size_in_bytes - eight.argument_size_in_bytes
+    assert saved > 0.8 * (whole - mine)
+    assert eight.alias_size_in_bytes >= mine  # the state's buffers are taken over
+
+
+def test_a_devices_memory_stays_when_devices_and_tokens_grow_together():
+    def temporary(devices: int) -> int:
+        steps = 256 * devices
+        policy = dataclasses.replace(
+            synthetic.policy_config("1", trajectories=1, block=64), episode_length=steps
+        )
+        chain = synthetic.chain(np.array([[steps]]), steps=steps)
+        return compiled(policy, chain, MeshShape(sequence=devices)).temp_size_in_bytes
+
+    two, eight = temporary(2), temporary(8)
+    assert eight < 1.25 * two, (two, eight)
