@@ -44,6 +44,8 @@ from agentic.trajectory import Chain
 
 # Of walker, the domain of the papers' chains.
 OBSERVATIONS, ACTIONS = 24, 6
+# Of 4, 8, 32 and 128 trajectories of 1000 steps: the papers train on the last two.
+CHAIN_TOKENS = (16_000, 32_000, 128_000, 512_000)
 
 
 class Variant(NamedTuple):
@@ -230,7 +232,10 @@ def _row(options: Options, model: str, name: str, laws: dict, contexts: dict) ->
         "variant": name,
         "million parameters": law.parameters / 1e6,
         "GB of state and gradient": law.held / 1e9,
-        "KB a token": law.temporary[-2] / 1e3 if name != "vanilla" else 0.0,
+        **{
+            f"temporary GB at {n} tokens": float(np.polyval(law.temporary, n)) / 1e9
+            for n in CHAIN_TOKENS
+        },
         "doubling": law.growth,
         **{f"tokens in {gb} GB": n for gb, n in zip(options.budgets, mine, strict=True)},
         "times vanilla": _ratio(mine, contexts.get("vanilla")),
