@@ -1,11 +1,15 @@
 """How long a step of acting takes with long contexts, beside reading the cache and recomputing it.
 
-A step brings one new token a context through all layers. The bound is the time in which the same
-process sums an array as large as the cache's filled part, at the rate of the fastest of its
-repeats. Recomputing is one forward pass over as many tokens, for one context.
+A step brings one new token a context through all layers and reads the action off it, as acting
+does; its token is the last of those said to be cached. The bound is reading the cache's bytes once:
+as many bytes are read by NumPy on every processor in the same process, by turns with the steps.
+Recomputing is one forward pass over as many tokens of one context; so many contexts take so many
+times as long. Of all, the fastest repeat counts.
 """
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
@@ -13,15 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.acting import compiled
-from agentic.bench import Row, fastest
-from agentic.errors import AgenticError
+from agentic.bench import Row, fastest, timed
+from agentic.errors import AgenticError, closest
 from agentic.policy.cache import CACHE_DTYPES, Cache, empty_cache
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.decoding import Step
-from agentic.policy.parameters import bind, initialize
+from agentic.policy.parameters import Parameters, bind, initialize
 from agentic.trajectory import Chain
 
-OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1000
+OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1024
+# Of a cache that is larger, as many bytes are read to know the rate; no processor's own cache
+# holds them.
+LARGEST_READ = 2**30
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -29,72 +37,86 @@ class Options:
     """Measure steps of acting through the key/value cache.
 
     Attributes:
-        tokens: cached tokens a context; the full table is 4096 32768 131072.
+        tokens: cached tokens a context.
         batch: contexts side by side.
-        cache_dtype: float32 or bfloat16.
-        layers, heads, width: the Transformer.
-        memory: most gigabytes for the cache; larger combinations are skipped.
-        recompute: longest context, in tokens, that is also computed afresh; 0 for none.
-        repeats: steps measured; the fastest is reported.
+        cache_dtype: what keys and values are kept in: float32, bfloat16 or both.
+        layers: of the Transformer.
+        heads: of the Transformer.
+        width: of its tokens.
+        memory: gigabytes a cache may take; larger combinations are left out.
+        recompute: longest context, in tokens, that is computed afresh as well; 0 for none.
+        repeats: steps measured, after one that compiles.
     """
 
     tokens: tuple[int, ...] = (4096, 32768)
     batch: tuple[int, ...] = (1, 32)
-    cache_dtype: str = "float32"
-    layers: int = 3
-    heads: int = 1
-    width: int = 128
+    cache_dtype: tuple[str, ...] = CACHE_DTYPES
+    layers: int = PolicyConfig.layers
+    heads: int = PolicyConfig.heads
+    width: int = PolicyConfig.width
     memory: float = 4.0
     recompute: int = 4096
     repeats: int = 10
 
     def __post_init__(self):
-        if self.cache_dtype not in CACHE_DTYPES:
+        for name in self.cache_dtype:
+            if name not in CACHE_DTYPES:
+                raise AgenticError(f"cache_dtype is {name!r}; {closest(name, CACHE_DTYPES)}.")
+        for name in ("layers", "heads", "width", "repeats"):
+            if getattr(self, name) < 1:
+                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if min(self.batch, default=0) < 1:
+            raise AgenticError(f"batch is {self.batch}; give numbers of at least 1.")
+        if min(self.tokens, default=0) <= self.repeats:
             raise AgenticError(
-                f"cache_dtype is {self.cache_dtype!r}; it must be one of {', '.join(CACHE_DTYPES)}."
+                f"tokens is {self.tokens} and repeats {self.repeats}; every repeat adds a token, "
+                "so give numbers of tokens that are larger."
             )
-        for name in ("tokens", "batch"):
-            if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; give numbers of at least 1.")
-        if self.repeats < 1:
-            raise AgenticError(f"repeats is {self.repeats}; it must be at least 1.")
 
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
-    """Return a row for every number of tokens and contexts that fits `options.memory`."""
-    return list(_rows(options, say))
+    """Return a row for every number of tokens, of contexts, and dtype that fits into memory."""
+    rows = list(_rows(options, say))
+    if not rows:
+        raise AgenticError(f"no cache fits into memory={options.memory:g} gigabytes; allow more.")
+    return rows
 
 
 def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
     for tokens in options.tokens:
         config = _config(options, tokens)
         parameters = initialize(config, jax.random.key(0))
-        again = float("nan")
+        afresh = None
         if tokens <= options.recompute:
             say(f"computing {tokens} tokens afresh")
-            again = _recomputing(config, parameters, tokens)
+            afresh = _recomputing(config, parameters, tokens)
         for batch in options.batch:
-            size = _bytes(config, batch, tokens, options.cache_dtype)
-            row = {"tokens": tokens, "contexts": batch, "cache": options.cache_dtype}
-            if size > options.memory * 1e9:
-                say(f"skipping {batch} contexts of {tokens} tokens: {size / 1e9:.1f} GB of cache")
-                numbers = dict.fromkeys(("us/step", "us to read", "of reading"), float("nan"))
-                note = f"skipped: {size / 1e9:.1f} GB is more than memory={options.memory:g}"
-            else:
-                say(f"decoding {batch} contexts of {tokens} tokens")
-                step, read = _decoding(config, parameters, batch, tokens, options)
-                numbers = {
-                    "us/step": step * 1e6,
-                    "us to read": read * 1e6,
-                    "of reading": read / step,
+            for dtype in options.cache_dtype:
+                size = _bytes(config, batch, tokens, dtype)
+                what = f"{batch} contexts of {tokens} tokens in {dtype}: {size / 1e9:.2g} GB"
+                if size > options.memory * 1e9:
+                    say(f"left out: {what}")
+                    continue
+                say(what)
+                step, rate = _decoding(config, parameters, batch, tokens, dtype, options.repeats)
+                yield {
+                    "tokens": tokens,
+                    "contexts": batch,
+                    "cache": dtype,
+                    "cache MB": size / 1e6,
+                    "us a step": step * 1e6,
+                    "us to read it": size / rate * 1e6,
+                    "of reading": size / rate / step,
+                    "read GB/s": rate / 1e9,
+                    "ms afresh, one context": NOT_MEASURED if afresh is None else afresh * 1e3,
+                    "times afresh": NOT_MEASURED if afresh is None else batch * afresh / step,
                 }
-                note = ""
-            yield row | {"MB": size / 1e6} | numbers | {"us afresh, 1": again * 1e6, "note": note}
 
 
 def _config(options: Options, tokens: int) -> PolicyConfig:
+    steps = min(tokens, STEPS)
     return PolicyConfig(
-        OBSERVATIONS, ACTIONS, STEPS, trajectories=-(-tokens // STEPS), action_chunk=1,
+        OBSERVATIONS, ACTIONS, steps, trajectories=-(-tokens // steps), action_chunk=1,
         layers=options.layers, heads=options.heads, width=options.width, dropout=0.0,
         normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
     )  # fmt: skip
@@ -106,56 +128,71 @@ def _bytes(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> int:
 
 
 def _decoding(
-    config: PolicyConfig, parameters: dict, batch: int, tokens: int, options: Options
+    config: PolicyConfig, parameters: Parameters, batch: int, tokens: int, dtype: str, repeats: int
 ) -> tuple[float, float]:
-    """Return the seconds of a step with `tokens` in each cache, and of reading as many bytes."""
-    act = compiled(config, options.cache_dtype)
-    state = [_filled(config, batch, tokens, options.cache_dtype)]
-    state.append(jnp.zeros((batch, config.width), config.dtype))
-    step = _step(config, batch, tokens - 1)
+    """Return the seconds of a step with `tokens` in each cache, and the bytes read in a second."""
+    act = compiled(config, dtype)
+    cache = _filled(config, batch, tokens - repeats - 1, dtype)
+    latents = jnp.zeros((batch, config.width), config.dtype)
+    observations = np.zeros((batch, OBSERVATIONS), np.float32)
+    read = reading(min(_bytes(config, batch, tokens, dtype), LARGEST_READ))
+    steps, reads = [], []
+    for token in range(tokens - repeats - 1, tokens):
+        step = _step(config, observations, token)
 
-    def once() -> None:
-        state[:] = act.extend(parameters, *state, step)
-        jax.block_until_ready(state)
+        def once(step: Step = step) -> None:
+            nonlocal cache, latents
+            cache, latents = act.extend(parameters, cache, latents, step)
+            np.asarray(act.act(parameters, latents, observations))
 
-    once()
-    seconds = fastest(once, options.repeats)
-    # Of the same bytes: the cache itself has slots past the filled ones.
-    del state[:]
-    count = _bytes(config, batch, tokens, options.cache_dtype) // 4
-    array = np.ones(min(count, 2**28), np.float32)
-    threads = jax.jit(jnp.sum)
-    array = jax.device_put(array)
-    threads(array).block_until_ready()
-    rate = array.size / fastest(lambda: threads(array).block_until_ready(), options.repeats)
-    return seconds, count / rate
+        steps.append(timed(once)[0])
+        reads.append(read())
+    return min(steps[1:]), max(reads)
+
+
+def reading(size: int) -> Callable[[], float]:
+    """Return what measures, at each call, in how many bytes a second all processors read `size`."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = np.array_split(np.ones(-(-size // 4), np.float32), count or 1)
+
+    def rate() -> float:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(len, parts))  # Threads are there before the clock starts.
+            seconds, _ = timed(lambda: list(pool.map(lambda part: part @ part, parts)))
+        return sum(part.nbytes for part in parts) / seconds
+
+    return rate
 
 
 def _filled(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> Cache:
     """Return a cache whose first `tokens` slots hold tokens in order."""
-    cache = empty_cache(config, batch, dtype)
-    places = jnp.arange(cache.positions.shape[1], dtype=jnp.int32)
-    places = jnp.where(places < tokens, places, -1)
-    return cache._replace(positions=jnp.array(jnp.broadcast_to(places, cache.positions.shape)))
+
+    def fill() -> Cache:
+        cache = empty_cache(config, batch, dtype)
+        places = jnp.arange(cache.positions.shape[1], dtype=jnp.int32)
+        places = jnp.where(places < tokens, places, -1)
+        return cache._replace(positions=jnp.broadcast_to(places, cache.positions.shape))
+
+    return jax.jit(fill)()
 
 
-def _step(config: PolicyConfig, batch: int, token: int) -> Step:
+def _step(config: PolicyConfig, observations: np.ndarray, token: int) -> Step:
     """Return the step that writes token `token` of every context."""
+    batch = len(observations)
     zeros, each = np.zeros((batch, 1), np.float32), np.ones(batch, np.int32)
     episode, chunk = divmod(token, config.tokens_per_trajectory)
     before = divmod(max(token - 1, 0), config.tokens_per_trajectory)
     return Step(
-        zeros[:, 0], np.zeros((batch, OBSERVATIONS), np.float32),
-        np.zeros((batch, 1, ACTIONS), np.float32), zeros, zeros, each * episode, each * chunk,
-        each * before[0], each * before[1], np.ones(batch, bool),
+        zeros[:, 0], observations, np.zeros((batch, 1, ACTIONS), np.float32), zeros, zeros,
+        each * episode, each * chunk, each * before[0], each * before[1], np.ones(batch, bool),
     )  # fmt: skip
 
 
-def _recomputing(config: PolicyConfig, parameters: dict, tokens: int) -> float:
+def _recomputing(config: PolicyConfig, parameters: Parameters, tokens: int) -> float:
     """Return the seconds of a forward pass over `tokens` tokens of one context."""
-    # One trajectory after the other; a last one that is cut short is masked.
-    lead = (1, config.trajectories, STEPS)
-    mask = (np.arange(config.trajectories * STEPS) < tokens).reshape(lead)
+    lead = (1, config.trajectories, config.episode_length)
+    # Where whole trajectories do not add up to `tokens`, the last one is cut short.
+    mask = (np.arange(lead[1] * lead[2]) < tokens).reshape(lead)
     zeros = np.zeros(lead, np.float32)
     chain = Chain(
         observations=np.zeros((*lead, OBSERVATIONS), np.float32),
@@ -163,5 +200,5 @@ def _recomputing(config: PolicyConfig, parameters: dict, tokens: int) -> float:
         rewards=zeros, returns_to_go=zeros, completions=zeros, mask=mask,
     )  # fmt: skip
     forward = jax.jit(lambda parameters, chain: bind(config, parameters).latents(chain))
-    forward(parameters, chain).block_until_ready()
-    return fastest(lambda: forward(parameters, chain).block_until_ready(), 2)
+    jax.block_until_ready(forward(parameters, chain))
+    return fastest(lambda: jax.block_until_ready(forward(parameters, chain)), 2)
