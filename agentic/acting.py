@@ -8,6 +8,7 @@ Observations are [O], or [B, O] for B contexts side by side, whose episodes may 
 steps. `agentic.hindsight` makes the labels, as it does for training.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple, Protocol
 
@@ -16,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic import hindsight
-from agentic.errors import AgenticError
-from agentic.policy import cache as kv
-from agentic.policy.cache import Cache, Step, empty_cache
+from agentic.errors import AgenticError, closest
+from agentic.policy import decoding
+from agentic.policy.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
 from agentic.policy.config import PolicyConfig
+from agentic.policy.decoding import Step
 from agentic.policy.parameters import Parameters, bind
 from agentic.trajectory import Chain
 
@@ -36,24 +38,68 @@ class Policy(Protocol):
     ) -> None: ...
 
 
-@lru_cache(maxsize=8)
-def _compiled(config: PolicyConfig):
-    """Return jitted (extend, act, prefill) of this configuration, parameters first."""
+P = jax.sharding.PartitionSpec
 
-    @partial(jax.jit, donate_argnums=(1, 2))
+
+class Compiled(NamedTuple):
+    """The jitted functions of one configuration, parameters first; the cache is updated in place.
+
+    extend (parameters, cache, latents, step) -> (cache, latents); act (parameters, latents,
+    observations) -> actions; prefill (parameters, cache, chain) -> cache; empty (batch) -> cache.
+    """
+
+    extend: Callable
+    act: Callable
+    prefill: Callable
+    empty: Callable
+
+
+@lru_cache(maxsize=8)
+def compiled(
+    config: PolicyConfig, cache_dtype: str | None = None, mesh: jax.sharding.Mesh | None = None
+) -> Compiled:
+    """Return the functions that acting calls; with `mesh` the cache is split over "sequence"."""
+    axis, shards = (None, 1) if mesh is None else (AXIS, mesh.shape[AXIS])
+    layer = LayerCache(P(None, None, axis), P(None, None, axis))
+    split = Cache((layer,) * config.layers, P(None, axis))
+
+    def across(function: Callable, inputs: tuple, outputs: object) -> Callable:
+        if mesh is None:
+            return function
+        return jax.shard_map(
+            function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=True
+        )
+
     def extend(parameters: Parameters, cache: Cache, latents: jax.Array, step: Step):
-        cache, fresh = kv.extend(bind(config, parameters), cache, step)
+        cache, fresh = decoding.extend(bind(config, parameters), cache, step, axis)
         return cache, jnp.where(step.write[:, None], fresh, latents)
 
-    @jax.jit
     def act(parameters: Parameters, latents: jax.Array, observations: jax.Array):
         return bind(config, parameters).act(latents, observations)
 
-    @jax.jit
-    def prefill(parameters: Parameters, chain: Chain):
-        return kv.prefill(bind(config, parameters), chain)
+    def prefill(parameters: Parameters, cache: Cache, chain: Chain):
+        return decoding.prefill(bind(config, parameters), chain, cache, axis)
 
-    return extend, act, prefill
+    def shardings(spec: P) -> jax.sharding.NamedSharding:
+        return jax.sharding.NamedSharding(mesh, spec)
+
+    empty = partial(empty_cache, config, dtype=cache_dtype, shards=shards)
+    placed = {} if mesh is None else {"out_shardings": jax.tree.map(shardings, split)}
+    return Compiled(
+        jax.jit(across(extend, (P(), split, P(), P()), (split, P())), donate_argnums=(1, 2)),
+        jax.jit(act),
+        jax.jit(across(prefill, (P(), split, P()), split), donate_argnums=1),
+        jax.jit(empty, static_argnums=0, **placed),
+    )
+
+
+def cache_mesh(devices: int) -> jax.sharding.Mesh:
+    """Return a mesh of the first `devices` devices over which a cache can be split."""
+    present = len(jax.devices())
+    if not 1 <= devices <= present:
+        raise AgenticError(f"devices is {devices}; this process has 1 to {present}.")
+    kinds = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((devices,), (AXIS,), kinds, devices=jax.devices()[:devices])
 
 
 class _Outcome(NamedTuple):
@@ -86,13 +132,31 @@ class ContextPolicy:
         target_return: float,
         completion: hindsight.Completion = "target",
         stride: int = 1,
+        cache_dtype: str | None = None,
+        mesh: jax.sharding.Mesh | None = None,
     ):
+        """Hold `parameters` of `config`; `cache_dtype` is "float32", "bfloat16" or None for that of
+        the activations; with `mesh` its axis "sequence" shares out the cache's slots.
+        """
+        if cache_dtype not in (None, *CACHE_DTYPES):
+            raise AgenticError(
+                f"cache_dtype is {cache_dtype!r}; {closest(cache_dtype, CACHE_DTYPES)}."
+            )
+        if mesh is not None and AXIS not in mesh.shape:
+            raise AgenticError(
+                f"the mesh has axes {tuple(mesh.shape)}; the cache is split over {AXIS!r}, so name "
+                "one of them that."
+            )
+        if mesh is not None:
+            parameters = jax.device_put(parameters, jax.sharding.NamedSharding(mesh, P()))
         self.config = config
         self.stride = stride
         self.parameters = parameters
         self.target_return = float(target_return)
         self.completion: hindsight.Completion = completion
-        self._extend, self._act, self._prefill = _compiled(config)
+        self.cache_dtype = cache_dtype or config.dtype
+        self._compiled = compiled(config, self.cache_dtype, mesh)
+        self._mesh = mesh
         self._batch: int | None = None
 
     def reset(self, batch: int | None = None) -> None:
@@ -117,8 +181,11 @@ class ContextPolicy:
             np.full(batch, -1, np.int32),
             np.full(batch, -1, np.int32),
         )
-        self._cache = empty_cache(config, batch)
+        self._cache = self._compiled.empty(batch)
         self._latents = jnp.zeros((batch, config.width), jnp.dtype(config.dtype))
+        if self._mesh is not None:
+            everywhere = jax.sharding.NamedSharding(self._mesh, P())
+            self._latents = jax.device_put(self._latents, everywhere)
         self._decided = np.zeros((batch, config.action_size), np.float32)
         self._acted: np.ndarray | None = None
         self._single = False
@@ -152,7 +219,7 @@ class ContextPolicy:
         if starts.any():
             self._begin_chunk(observations, starts)
         if kept.any():
-            actions = self._act(self.parameters, self._latents, observations)
+            actions = self._compiled.act(self.parameters, self._latents, observations)
             self._decided = np.where(kept[:, None], actions, self._decided)
         self._acted = self._decided.copy()
         return self._acted[0] if single else self._acted
@@ -171,7 +238,9 @@ class ContextPolicy:
             previous_chunk=outcome.chunk.copy(),
             write=starts,
         )
-        self._cache, self._latents = self._extend(self.parameters, self._cache, self._latents, step)
+        self._cache, self._latents = self._compiled.extend(
+            self.parameters, self._cache, self._latents, step
+        )
         outcome.clear(starts)
 
     def observe(
@@ -243,7 +312,9 @@ class ContextPolicy:
                 f"{config.trajectories} x {config.episode_length}."
             )
         self._allocate(batch)
-        self._cache = self._prefill(self.parameters, Chain(*map(jnp.asarray, chain)))
+        self._cache = self._compiled.prefill(
+            self.parameters, self._cache, Chain(*map(np.asarray, chain))
+        )
         lengths = chain.mask.sum(axis=-1)
         counts = (lengths > 0).sum(axis=-1)
         self._episode = counts.astype(np.int32)

@@ -13,6 +13,7 @@ from agentic.acting import ContextPolicy, Policy, RandomPolicy
 from agentic.controls import Control, Memory, check_memory
 from agentic.errors import AgenticError
 from agentic.grouped import Grouped
+from agentic.ledger import PLAIN_CACHE
 from agentic.rollout import Transition, rollout
 from agentic.simulation import make_simulation
 from agentic.simulation.simulation import Simulation
@@ -24,7 +25,7 @@ class Evaluation:
     """Raw returns of C contexts with E episodes each, and what they were measured under.
 
     returns [C, E] float64 and lengths [C, E] steps; seeds [C] name the contexts. target_return is
-    None for a policy that aims at none.
+    None for a policy that aims at none; cache_dtype is what its context was kept in.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Evaluation:
     lengths: np.ndarray
     target_return: float | None = None
     action_noise: float = 0.0
+    cache_dtype: str = PLAIN_CACHE
 
     def records(self, **source) -> list[dict]:
         """Return one record per episode, as evaluation.jsonl stores them, after `source`."""
@@ -45,6 +47,7 @@ class Evaluation:
                 "memory": self.memory,
                 "target_return": self.target_return,
                 "action_noise": self.action_noise,
+                "cache_dtype": self.cache_dtype,
                 "episodes": episodes,
                 "seed": seed,
                 "context": context,
@@ -102,7 +105,8 @@ def evaluate(
             progress(count, episodes * spec.episode_length)
     simulation.close()
     return Evaluation(
-        task, memory, seeds, table, lengths, target_of(policy), float(action_noise)
+        task, memory, seeds, table, lengths, target_of(policy), float(action_noise),
+        cache_dtype_of(policy),
     )  # fmt: skip
 
 
@@ -140,6 +144,11 @@ def target_of(policy: Policy) -> float | None:
     if isinstance(policy, ContextPolicy) and set("Rd") & set(policy.config.inputs):
         return policy.target_return
     return None
+
+
+def cache_dtype_of(policy: Policy) -> str:
+    """Return what a policy keeps its context in, "float32" for one that has none."""
+    return policy.cache_dtype if isinstance(policy, ContextPolicy) else PLAIN_CACHE
 
 
 def check_fit(policy: Policy, spec: Task) -> None:

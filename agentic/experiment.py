@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from agentic import checkpoint, processes
-from agentic.acting import ContextPolicy
+from agentic.acting import ContextPolicy, cache_mesh
 from agentic.baselines import run as baselines
 from agentic.baselines.acting import BaselinePolicy
 from agentic.baselines.config import CONFIGS, BaselineConfig, config_class
@@ -382,14 +382,26 @@ def _restore(folder: Path, like: TrainState) -> TrainState:
     return TrainState(parameters, optimizer, count)
 
 
-def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy | BaselinePolicy:
+def load_policy(
+    folder: str | Path,
+    step: int | None = None,
+    cache_dtype: str | None = None,
+    devices: int | None = None,
+) -> ContextPolicy | BaselinePolicy:
     """Return the policy that a run trained, ready to act; `step` picks a checkpoint.
+
+    `cache_dtype` is "float32" or "bfloat16", what the context is kept in (None: as computed);
+    `devices` splits the context's cache over that many devices.
 
     Raises AgenticError for a folder that is not a run or has no such checkpoint.
     """
     folder = Path(folder)
     document = read_config(folder)
     if document["method"] in CONFIGS:
+        if cache_dtype is not None or devices is not None:
+            raise AgenticError(
+                f"{document['method']} acts without a context; leave out cache_dtype and devices."
+            )
         return baselines.load(folder, document, step)
     step = chosen_step(folder, step)
     fields = dict(document["policy"])
@@ -407,7 +419,8 @@ def load_policy(folder: str | Path, step: int | None = None) -> ContextPolicy | 
     sampler = document["sampler"]
     return ContextPolicy(
         config, parameters, document["target_return"], sampler["completion"],
-        sampler.get("stride", SamplerConfig.stride),
+        sampler.get("stride", SamplerConfig.stride), cache_dtype,
+        None if devices is None else cache_mesh(devices),
     )  # fmt: skip
 
 

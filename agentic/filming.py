@@ -8,6 +8,7 @@ import numpy as np
 
 from agentic.errors import AgenticError
 from agentic.evaluation import live
+from agentic.ledger import PLAIN_CACHE
 from agentic.run_evaluation import EvaluationConfig, Part, Progress, data_of, parts_of
 from agentic.run_folder import read_config, read_jsonl, write_jsonl
 from agentic.simulation import make_simulation
@@ -114,6 +115,7 @@ def _name(condition: dict, seed: int, index: int) -> str:
     parts = [condition["method"], condition["memory"], f"step{condition['step']}"]
     parts += [] if target is None else [f"target{target:.6g}"]
     parts += [f"noise{noise:g}"] if noise else []
+    parts += [condition["cache_dtype"]] if condition["cache_dtype"] != PLAIN_CACHE else []
     parts += [f"{condition['episodes']}episodes", f"seed{seed}", f"episode{index + 1}"]
     return "-".join(parts) + ".mp4"
 

@@ -13,13 +13,17 @@ import numpy as np
 from agentic.run_folder import read_jsonl, write_jsonl
 
 CONDITION = (
-    "task", "method", "step", "memory", "target_return", "action_noise", "episodes",
+    "task", "method", "step", "memory", "target_return", "action_noise", "episodes", "cache_dtype",
 )  # fmt: skip
+# What contexts are kept in where nothing is said of it: by policies that keep none, and in lines
+# from before there was a choice.
+PLAIN_CACHE = "float32"
+UNSAID = {"cache_dtype": PLAIN_CACHE}
 
 
 def condition_of(record: dict) -> tuple:
     """Return the condition that a record was measured under, as a key."""
-    return tuple(record.get(name) for name in CONDITION)
+    return tuple(record.get(name, UNSAID.get(name)) for name in CONDITION)
 
 
 class Ledger:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import jax
 import numpy as np
@@ -17,7 +18,14 @@ from agentic.acting import Policy, RandomPolicy
 from agentic.controls import Memory, check_memory
 from agentic.dataset.load import load_dataset
 from agentic.errors import AgenticError
-from agentic.evaluation import check_fit, check_numbers, episodes_of, evaluate, target_of
+from agentic.evaluation import (
+    cache_dtype_of,
+    check_fit,
+    check_numbers,
+    episodes_of,
+    evaluate,
+    target_of,
+)
 from agentic.experiment import latest_step, load_policy
 from agentic.interruption import Interrupted
 from agentic.ledger import Ledger
@@ -47,6 +55,8 @@ class EvaluationConfig:
         best_of: report the best of this many episodes, the first ones of each context, for every
             method alike; by default of all.
         action_noise: standard deviation of Gaussian noise added to every action.
+        cache_dtype: what keys and values of the context are kept in; by default as the policy
+            computes. bfloat16 halves the memory of a context and rounds what is remembered.
         parallel: contexts side by side; results do not depend on it. What is interrupted loses no
             more than these.
         checkpoint: step of the checkpoint; by default the newest.
@@ -64,6 +74,7 @@ class EvaluationConfig:
     random_policy: bool = False
     best_of: int | None = None
     action_noise: float = 0.0
+    cache_dtype: Literal["float32", "bfloat16"] | None = None
     parallel: int = 32
     checkpoint: int | None = None
     data: str | None = None
@@ -160,7 +171,7 @@ def evaluate_run(
 def parts_of(folder: str | Path, document: dict, config: EvaluationConfig) -> Iterator[Part]:
     """Yield every condition: targets within memories within methods."""
     step = config.checkpoint or latest_step(folder)
-    policy = load_policy(folder, config.checkpoint)
+    policy = load_policy(folder, config.checkpoint, config.cache_dtype)
     episodes = config.episodes or max(config.best_of or 1, episodes_of(policy))
     shared = {"task": document["task"], "step": step, "episodes": episodes}
     for memory in config.memories:
@@ -176,7 +187,8 @@ def _condition(
 ) -> dict:
     noise = 0.0 if method == "random" else float(config.action_noise)
     own = {"method": method, "memory": memory, "action_noise": noise}
-    return shared | own | {"target_return": target_of(policy)}
+    acting = {"target_return": target_of(policy), "cache_dtype": cache_dtype_of(policy)}
+    return shared | own | acting
 
 
 def _aimed(policy: Policy, document: dict, config: EvaluationConfig) -> Iterator[Policy]:

@@ -34,17 +34,21 @@ class ShortEpisodes:
         self.closed = True
 
 
-def policy(target=8.0, **fields) -> ContextPolicy:
+def policy(target=8.0, cache_dtype=None, **fields) -> ContextPolicy:
     base = {"trajectories": 3, "width": 16, "layers": 1, "action_chunk": 5}
     normalization = Normalization((0.0,) * 5, (1.0,) * 5, 5.0)
     config = PolicyConfig(5, 1, 1000, **base | fields, normalization=normalization)
-    return ContextPolicy(config, synthetic.parameters(config), target)
+    return ContextPolicy(config, synthetic.parameters(config), target, cache_dtype=cache_dtype)
 
 
 def stand_in(monkeypatch) -> None:
     """Let evaluation use the stand-in, and let every run folder hold the policy above."""
     monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
-    monkeypatch.setattr(run_evaluation, "load_policy", lambda folder, step: policy())
+    monkeypatch.setattr(
+        run_evaluation,
+        "load_policy",
+        lambda folder, step, cache_dtype: policy(cache_dtype=cache_dtype),
+    )
     monkeypatch.setattr(run_evaluation, "latest_step", lambda folder: 40)
 
 

@@ -108,14 +108,26 @@ def test_records_and_reductions(short):
     assert result.returns.shape == (2, agent.config.trajectories)
     records = result.records()
     assert [tuple(r.values()) for r in records] == [
-        (TASK, "kept", 8.0, 0.0, 3, seed, context, episode, result.returns[context, episode], STEPS)
+        (
+            TASK,
+            "kept",
+            8.0,
+            0.0,
+            "float32",
+            3,
+            seed,
+            context,
+            episode,
+            result.returns[context, episode],
+            STEPS,
+        )
         for context, seed in enumerate((3, 5))
         for episode in range(3)
     ]
     assert result.records(method="at")[5] == {"method": "at"} | records[5]
     assert list(records[0]) == [
-        "task", "memory", "target_return", "action_noise", "episodes", "seed", "context",
-        "episode", "return", "length",
+        "task", "memory", "target_return", "action_noise", "cache_dtype", "episodes", "seed",
+        "context", "episode", "return", "length",
     ]  # fmt: skip
     assert (PROTOCOLS["best"](result.returns) >= PROTOCOLS["mean"](result.returns)).all()
     assert counts == [(i + 1, 3000) for i in range(3 * STEPS)]

@@ -207,6 +207,19 @@ def test_the_policy_of_a_run_acts_as_its_parameters_say(finished, data):
     assert (actions[0] != actions[2]).any()
 
 
+def test_a_run_acts_with_a_cache_of_another_dtype_or_over_several_devices(finished):
+    plain, narrow = load_policy(finished), load_policy(finished, cache_dtype="bfloat16")
+    split = load_policy(finished, devices=2)
+    assert (plain.cache_dtype, narrow.cache_dtype) == ("float32", "bfloat16")
+    once, rounded, shared = (policy.act(np.ones(5)) for policy in (plain, narrow, split))
+    np.testing.assert_allclose(shared, once, atol=1e-5)
+    np.testing.assert_allclose(rounded, once, atol=0.02)
+    with pytest.raises(AgenticError, match="devices is 99; this process has 1 to 8"):
+        load_policy(finished, devices=99)
+    with pytest.raises(AgenticError, match="cache_dtype is 'bf16'; did you mean 'bfloat16'"):
+        load_policy(finished, cache_dtype="bf16")
+
+
 def test_the_folder_says_everything_needed_to_repeat_the_run(finished, data):
     document = json.loads((finished / "config.json").read_text())
     assert ExperimentConfig(**document["experiment"]) == CONFIG

@@ -9,7 +9,7 @@ from agentic.ledger import Ledger
 
 KEPT = {
     "task": "walker_run", "method": "at", "step": 10, "memory": "kept", "target_return": 5.0,
-    "action_noise": 0.0, "episodes": 2,
+    "action_noise": 0.0, "episodes": 2, "cache_dtype": "float32",
 }  # fmt: skip
 
 
@@ -38,6 +38,16 @@ def test_another_condition_is_another_context(tmp_path, name):
     assert ledger.missing(other, (3,)) == [3]
     ledger.add(lines((3,), other))
     assert ledger.missing(KEPT, (3,)) == [] == Ledger(tmp_path).missing(other, (3,))
+
+
+def test_lines_from_before_caches_could_be_narrow_were_measured_in_float32(tmp_path):
+    old = {name: value for name, value in KEPT.items() if name != "cache_dtype"}
+    Ledger(tmp_path).add(lines((3,), old))
+    ledger = Ledger(tmp_path)
+    assert ledger.missing(KEPT, (3,)) == []
+    assert ledger.missing(KEPT | {"cache_dtype": "bfloat16"}, (3,)) == [3]
+    ledger.add(lines((3,), offset=1000.0))
+    assert ledger.returns(old, (3,)).tolist() == [[1030, 1031]]
 
 
 def test_the_order_of_additions_leaves_no_trace_within_a_condition(tmp_path):

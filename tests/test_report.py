@@ -215,11 +215,12 @@ def test_scores_stand_between_random_actions_and_the_datas_best(no_pictures, tmp
     assert "no normalised scores" in report([unknown], tmp_path / "other.html").text
 
 
-def test_every_target_and_noise_has_a_row_of_its_own(no_pictures, tmp_path):
+def test_every_target_noise_and_cache_has_a_row_of_its_own(no_pictures, tmp_path):
     tables = [
         ({"target_return": 200.0, "action_noise": 0.0}, [[1, 2], [3, 4]]),
         ({"target_return": 760.0, "action_noise": 0.0}, [[5, 6], [7, 8]]),
         ({"target_return": 760.0, "action_noise": 0.1}, [[9, 10], [11, 12]]),
+        ({"target_return": 760.0, "cache_dtype": "bfloat16"}, [[4, 4], [4, 4]]),
         ({"target_return": None, "method": "random"}, [[0, 0], [0, 0]]),
     ]
     runs = [with_lines(make_run(tmp_path / f"{seed}", seed=seed), tables) for seed in (0, 1)]
@@ -229,6 +230,7 @@ def test_every_target_and_noise_has_a_row_of_its_own(no_pictures, tmp_path):
         ("target 200", 2, 1),
         ("target 760", 2, 5),
         ("target 760, noise 0.1", 2, 9),
+        ("target 760, bfloat16 cache", 2, 4),
         ("", 1, 0),
     ]
     assert "context kept, target 200" in report(runs, tmp_path / "page.html").text

@@ -40,7 +40,7 @@ def test_lines_hold_the_raw_returns_and_everything_that_they_depend_on(run):
     ]
     assert [r["return"] for r in lines] == result.returns.ravel().tolist()
     expected = {"task": TASK, "method": "at", "step": 40, "memory": "kept", "target_return": 8.0,
-                "action_noise": 0.1, "episodes": 3}  # fmt: skip
+                "action_noise": 0.1, "episodes": 3, "cache_dtype": "float32"}  # fmt: skip
     for line in lines:
         assert expected.items() <= line.items()
         assert {"jax", "mujoco", "numpy", "agentic"} <= line["provenance"]["versions"].keys()
@@ -119,6 +119,17 @@ def test_every_target_has_lines_and_a_result_of_its_own(run):
         alone = evaluate(policy(result.condition["target_return"]), TASK, 3, (3,))
         np.testing.assert_array_equal(result.returns, alone.returns)
     assert (results[0].returns != results[1].returns).any()
+
+
+def test_a_narrow_cache_is_a_condition_of_its_own(run):
+    folder = run()
+    (wide,) = evaluate_run(folder, EvaluationConfig(seeds=(3,)))
+    (narrow,) = evaluate_run(folder, EvaluationConfig(seeds=(3,), cache_dtype="bfloat16"))
+    assert narrow.condition == wide.condition | {"cache_dtype": "bfloat16"}
+    alone = evaluate(policy(cache_dtype="bfloat16"), TASK, 3, (3,))
+    np.testing.assert_array_equal(narrow.returns, alone.returns)
+    assert (narrow.returns != wide.returns).any()
+    assert len(content(folder).splitlines()) == 6
 
 
 def test_the_best_of_n_makes_contexts_of_at_least_n_for_every_method(run):

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "attention": "blockwise attention, against other forms and the rate of matrix products",
     "memory": "bytes of a training step against tokens, and the longest context that fits",
     "train": "training steps a second, against the machine's own rate of matrix products",
+    "decode": "steps of acting with long contexts, against reading the cache and recomputing it",
     "simulation": "the batched simulator, against a loop over dm_control",
     "evaluate": "evaluation, against the bare simulator and against recomputing the context",
 }

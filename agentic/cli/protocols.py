@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from agentic.cli.terminal import console, say
+from agentic.ledger import PLAIN_CACHE
 from agentic.protocol import Summary, episode_curve, scores, summarise
 from agentic.references import RandomReference, random_reference
 from agentic.run_evaluation import Result
@@ -122,8 +123,9 @@ def _label(result: Result, results: Sequence[Result]) -> str:
     target = result.condition["target_return"]
     several = len({r.condition["target_return"] for r in results} - {None}) > 1
     label = f"{result.name}, target {target:.0f}" if several and target is not None else result.name
-    noise = result.condition["action_noise"]
-    return f"{label}, noise {noise:g}" if noise else label
+    noise, cache = result.condition["action_noise"], result.condition["cache_dtype"]
+    label += f", noise {noise:g}" if noise else ""
+    return label if cache == PLAIN_CACHE else f"{label}, {cache} cache"
 
 
 def _targets(results: Sequence[Result]) -> str:

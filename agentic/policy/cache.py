@@ -1,7 +1,8 @@
-"""The key/value cache: a context that grows step by step, or is filled at once from a chain.
+"""The key/value cache of contexts: where a token's keys and values lie, and who is in there.
 
-Axis letters: B batch, n trajectories, T new tokens, W width, S cache slots, K key heads, D head
-size, O observation, A action, c steps per chunk.
+Axis letters: B contexts, T new tokens, K key heads, S slots, D head size. The cache may be split
+over the devices of a mesh axis: of N devices, device d holds slots d, d + N, d + 2N, ..., so that
+all hold the same share of a context that is not full yet.
 """
 
 from typing import NamedTuple
@@ -9,158 +10,114 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agentic.attention import attend
-from agentic.policy.blockwise import BlockwiseBlock
+from agentic.attention.cached import cached_attention
+from agentic.errors import AgenticError, closest
 from agentic.policy.config import PolicyConfig
-from agentic.policy.layout import normalize
-from agentic.policy.transformer import AgenticTransformer
-from agentic.trajectory import Chain
+
+CACHE_DTYPES = ("float32", "bfloat16")
+AXIS = "sequence"
 
 
 class LayerCache(NamedTuple):
-    """Keys and values that one layer has seen: [B, S, K, D] each."""
+    """Keys and values that one layer has seen: [B, K, S, D] each, a head's slots side by side.
+
+    float32, or bfloat16 kept as its bits in uint16, so that no compiler widens it as a whole.
+    """
 
     keys: jax.Array
     values: jax.Array
 
 
-class Step(NamedTuple):
-    """What acting adds to B contexts: the situation now, and the outcome of the chunk before.
-
-    returns_to_go [B] raw; observations [B, O] raw; actions [B, c, A], rewards, completions [B, c]
-    of the chunk before, zeros where there is none; episode, chunk [B] place the situation;
-    previous_episode, previous_chunk [B] place the outcome (-1: none); write [B] bool, False leaves
-    a row's context as it is.
-    """
-
-    returns_to_go: jax.Array
-    observations: jax.Array
-    actions: jax.Array
-    rewards: jax.Array
-    completions: jax.Array
-    episode: jax.Array
-    chunk: jax.Array
-    previous_episode: jax.Array
-    previous_chunk: jax.Array
-    write: jax.Array
-
-
 class Cache(NamedTuple):
-    """Keys and values of a context: per layer [B, S, K, D]; positions [B, S], -1 where empty.
+    """Keys and values of contexts, one array a layer; positions [B, S] int32, -1 where empty.
 
-    Slot s holds a token of trajectory s // L (L tokens a trajectory), so that the trajectory which
-    leaves a full context is overwritten in place by the one that comes.
+    Slot s holds a token of trajectory s // L modulo n (L tokens a trajectory, n of them), so that
+    the trajectory that leaves a full context is overwritten in place by the one that comes.
     """
 
     layers: tuple[LayerCache, ...]
     positions: jax.Array
 
 
-def empty_cache(config: PolicyConfig, batch: int) -> Cache:
-    """Return the cache of `batch` empty contexts."""
-    slots = config.trajectories * config.tokens_per_trajectory
-    shape = (batch, slots, config.groups, config.head_size)
-    dtype = jnp.dtype(config.dtype)
+def empty_cache(
+    config: PolicyConfig, batch: int, dtype: str | None = None, shards: int = 1
+) -> Cache:
+    """Return the cache of `batch` empty contexts; `dtype` None is that of the activations.
+
+    The number of slots is the context's tokens, rounded up to a multiple of `shards`.
+    """
+    dtype = dtype or config.dtype
+    if dtype not in CACHE_DTYPES:
+        raise AgenticError(f"cache_dtype is {dtype!r}; {closest(dtype, CACHE_DTYPES)}.")
+    slots = -(-config.trajectories * config.tokens_per_trajectory // shards) * shards
+    dtype = "uint16" if dtype == "bfloat16" else dtype
+    shape = (batch, config.groups, slots, config.head_size)
     layers = tuple(
         LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(config.layers)
     )
     return Cache(layers, jnp.full((batch, slots), -1, jnp.int32))
 
 
-def prefill(model: AgenticTransformer, chain: Chain) -> Cache:
-    """Return the cache after the chain [B, n', T, ...], n' <= n, has been seen whole."""
-    x, place, _ = model.tokens(chain, None)
-    cache = empty_cache(model.config, x.shape[0])
-    # Places count full trajectories, and so do slots: an absent token's slot is out of range.
-    slots = jnp.where(place >= 0, place, cache.positions.shape[1])
-    rows = jnp.arange(x.shape[0])[:, None]
-    seen = cache.positions.at[rows, slots].set(place, mode="drop")
-    return _through(model, cache, x, place, slots, seen)[0]
+class Place(NamedTuple):
+    """Where new tokens go and what is there with them, the same for every layer.
 
-
-def extend(model: AgenticTransformer, cache: Cache, step: Step) -> tuple[Cache, jax.Array]:
-    """Add one situation (and the outcome before it) to each row; return the latents [B, W]."""
-    config = model.config
-    length, n, m = config.tokens_per_trajectory, config.trajectories, config.tokens_per_chunk
-    slots_count = cache.positions.shape[1]
-    x, episode, chunk, offset = _step_tokens(model, step)
-    present = step.write[:, None] & (episode >= 0)
-    place = jnp.where(present, episode * length + chunk * m + offset, -1)
-    slots = jnp.where(present, (episode % n) * length + chunk * m + offset, slots_count)
-    # The first token of an episode takes the place of the oldest whole trajectory.
-    arriving = step.write & (step.chunk == 0)
-    oldest = jnp.arange(slots_count) // length == (step.episode % n)[:, None]
-    seen = jnp.where(arriving[:, None] & oldest, -1, cache.positions)
-    rows = jnp.arange(x.shape[0])[:, None]
-    seen = seen.at[rows, slots].set(place, mode="drop")
-    cache, x = _through(model, cache, x, place, slots, seen)
-    return cache, model.norm(x[:, -1])
-
-
-def _through(
-    model: AgenticTransformer, cache: Cache, x: jax.Array, positions: jax.Array, slots: jax.Array,
-    seen: jax.Array,
-) -> tuple[Cache, jax.Array]:  # fmt: skip
-    """Send new tokens x [B, T, W] through all layers; `seen` [B, S] has their positions too."""
-    layers = []
-    for block, layer in zip(model.blocks, cache.layers, strict=True):
-        x, layer = _extend_layer(block, x, positions, layer, slots, seen)
-        layers.append(layer)
-    return Cache(tuple(layers), seen), x
-
-
-def _extend_layer(
-    block: BlockwiseBlock, x: jax.Array, positions: jax.Array, cache: LayerCache, slots: jax.Array,
-    cached_positions: jax.Array,
-) -> tuple[jax.Array, LayerCache]:  # fmt: skip
-    """Map new tokens x [B, T, W] that see the cache and each other; write them to `slots`.
-
-    slots [B, T] past the cache's end write nothing; cached_positions [B, S] has the new ones.
+    places [B, T] of the new tokens in the context, -1 for absent; slots [B, T] of this device's
+    cache, past its end for none; positions [B, S] with the new tokens; used, scalar: slots at and
+    past it are empty.
     """
-    q, k, v = block.project(x)
-    rows = jnp.arange(x.shape[0])[:, None]
-    cache = LayerCache(
-        cache.keys.at[rows, slots].set(k, mode="drop"),
-        cache.values.at[rows, slots].set(v, mode="drop"),
-    )
-    y = attend(
-        q, cache.keys, cache.values,
-        causal=True, q_positions=positions, kv_positions=cached_positions,
+
+    places: jax.Array
+    slots: jax.Array
+    positions: jax.Array
+    used: jax.Array
+    axis_name: str | None
+
+
+def own_slots(count: int, axis_name: str | None) -> jax.Array:
+    """Return which slots of the whole cache this device's `count` are: int32 [count]."""
+    local = jnp.arange(count, dtype=jnp.int32)
+    if axis_name is None:
+        return local
+    return local * jax.lax.axis_size(axis_name) + jax.lax.axis_index(axis_name)
+
+
+def settle(
+    positions: jax.Array, places: jax.Array, slots: jax.Array, axis_name: str | None = None
+) -> Place:
+    """Enter tokens of `places` [B, T] into `positions` [B, S] at `slots` of the whole cache.
+
+    A negative place enters nothing.
+    """
+    count = positions.shape[1]
+    local, mine = slots, places >= 0
+    if axis_name is not None:
+        shards = jax.lax.axis_size(axis_name)
+        mine &= slots % shards == jax.lax.axis_index(axis_name)
+        local = slots // shards
+    local = jnp.where(mine, local, count)
+    rows = jnp.arange(len(positions))[:, None]
+    positions = positions.at[rows, local].set(places, mode="drop")
+    filled = (positions >= 0).any(axis=0)
+    used = jnp.max(jnp.where(filled, jnp.arange(1, count + 1), 0))
+    return Place(places, local, positions, used, axis_name)
+
+
+def write(array: jax.Array, slots: jax.Array, new: jax.Array) -> jax.Array:
+    """Write new [B, T, K, D] to `slots` [B, T] of array [B, K, S, D], in place where donated."""
+    rows = jnp.arange(len(array))[:, None]
+    if array.dtype == jnp.uint16:
+        new = jax.lax.bitcast_convert_type(new.astype(jnp.bfloat16), jnp.uint16)
+    new = new.astype(array.dtype)
+    return array.at[rows, :, slots].set(new, mode="drop")
+
+
+def remember(
+    cache: LayerCache, q: jax.Array, k: jax.Array, v: jax.Array, place: Place
+) -> tuple[LayerCache, jax.Array]:
+    """Write k, v [B, T, K, D] and let q [B, T, H, D] see all that is then there: [B, T, H, D]."""
+    cache = LayerCache(write(cache.keys, place.slots, k), write(cache.values, place.slots, v))
+    y = cached_attention(
+        q, cache.keys, cache.values, q_positions=place.places, kv_positions=place.positions,
+        used=place.used, axis_name=place.axis_name,
     )  # fmt: skip
-    return block.residual(x, y), cache
-
-
-def _step_tokens(model: AgenticTransformer, step: Step):
-    """Return a step's tokens [B, m', W] with their episode, chunk and offset, [B, m'] each.
-
-    The action is read off the last one.
-    """
-    config, embed = model.config, model.embedding
-    scale = config.normalization.return_scale
-    situation = {
-        "R": step.returns_to_go[:, None] / scale,
-        "s": normalize(config, step.observations),
-    }
-    outcome = {
-        "a": step.actions.reshape(step.actions.shape[0], -1),
-        "r": step.rewards,
-        "d": step.completions,
-    }
-    if config.joint:
-        values = situation | outcome
-        x = sum(embed(letter, values[letter]) for letter in config.inputs)[:, None]
-        episode, chunk = step.episode[:, None], step.chunk[:, None]
-        return embed.place(x, episode, chunk), episode, chunk, jnp.zeros((1, 1), jnp.int32)
-    before = [x for x in config.inputs if x in outcome]
-    now = [x for x in config.inputs if x in situation]
-    x = jnp.stack(
-        [embed(x, outcome[x]) for x in before] + [embed(x, situation[x]) for x in now], axis=1
-    )
-
-    def spread(earlier: jax.Array, current: jax.Array) -> jax.Array:
-        return jnp.stack([earlier] * len(before) + [current] * len(now), axis=1)
-
-    episode = spread(step.previous_episode, step.episode)
-    chunk = spread(step.previous_chunk, step.chunk)
-    offset = jnp.asarray([config.inputs.index(x) for x in before + now], jnp.int32)[None]
-    return embed.place(x, episode, jnp.maximum(chunk, 0)), episode, chunk, offset
+    return cache, y.astype(q.dtype)

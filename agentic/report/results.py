@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agentic.ledger import PLAIN_CACHE
 from agentic.protocol import (
     Curve,
     Summary,
@@ -59,7 +60,8 @@ class Row:
     """Returns of one method under one condition: a [contexts, episodes] table a training run.
 
     `variant` names the settings in which its runs differ from other runs of the same method;
-    `setting` names the target return where rows have several, and the noise on actions.
+    `setting` names the target return where rows have several, the noise on actions, and a cache of
+    other than float32.
     """
 
     task: str
@@ -166,12 +168,14 @@ class Condition(NamedTuple):
     memory: str
     target: float | None
     noise: float
+    cache: str
     episodes: int | None
 
     def words(self, with_target: bool) -> str:
         """Return "target 843, noise 0.1", as far as there is something to say."""
         parts = [f"target {self.target:.0f}"] if with_target and self.target is not None else []
-        return ", ".join(parts + ([f"noise {self.noise:g}"] if self.noise else []))
+        parts += [f"noise {self.noise:g}"] if self.noise else []
+        return ", ".join(parts + ([] if self.cache == PLAIN_CACHE else [f"{self.cache} cache"]))
 
 
 def _several_targets(conditions: Sequence[Condition]) -> set[tuple[str, str]]:
@@ -233,6 +237,7 @@ def _by_condition(run: Run) -> dict[Condition, list[dict[str, Any]]]:
             line.get("memory") or "kept",
             line.get("target_return"),
             line.get("action_noise") or 0.0,
+            line.get("cache_dtype") or PLAIN_CACHE,
             line.get("episodes"),
         )
         groups.setdefault(key, []).append(line)

@@ -23,6 +23,8 @@ SMALL = {
                "--steps", "16"],
     "train": ["--model", "3x128", "--trajectories", "2", "--tokens-per-step", "1",
               "--steps", "8", "--repeats", "1", "--product", "64"],
+    "decode": ["--tokens", "64", "16", "--batch", "2", "--width", "8", "--layers", "1",
+               "--repeats", "2", "--recompute", "16"],
     "simulation": ["--tasks", "cartpole_swingup", "--steps", "5", "--repeats", "1", "--num", "2"],
     "evaluate": ["--task", "jaco_reach_top_left", "--num", "2", "--episodes", "1", "--layers", "1",
                  "--width", "8", "--action-chunk", "50", "--steps", "3", "--repeats", "1"],

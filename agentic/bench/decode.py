@@ -1,0 +1,204 @@
+"""How long a step of acting takes with long contexts, beside reading the cache and recomputing it.
+
+A step brings one new token a context through all layers and reads the action off it, as acting
+does; its token is the last of those said to be cached. The bound is reading the cache's bytes once:
+as many bytes are read by NumPy on every processor in the same process, by turns with the steps.
+Recomputing is one forward pass over as many tokens of one context; so many contexts take so many
+times as long. Of all, the fastest repeat counts.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic.acting import compiled
+from agentic.bench import Row, fastest, timed
+from agentic.errors import AgenticError, closest
+from agentic.policy.cache import CACHE_DTYPES, Cache, empty_cache
+from agentic.policy.config import Normalization, PolicyConfig
+from agentic.policy.decoding import Step
+from agentic.policy.parameters import Parameters, bind, initialize
+from agentic.trajectory import Chain
+
+OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1024
+# Of a cache that is larger, as many bytes are read to know the rate; no processor's own cache
+# holds them.
+LARGEST_READ = 2**30
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure steps of acting through the key/value cache.
+
+    Attributes:
+        tokens: cached tokens a context.
+        batch: contexts side by side.
+        cache_dtype: what keys and values are kept in: float32, bfloat16 or both.
+        layers: of the Transformer.
+        heads: of the Transformer.
+        width: of its tokens.
+        memory: gigabytes a cache may take; larger combinations are left out.
+        recompute: longest context, in tokens, that is computed afresh as well; 0 for none.
+        repeats: steps measured, after one that compiles.
+    """
+
+    tokens: tuple[int, ...] = (4096, 32768)
+    batch: tuple[int, ...] = (1, 32)
+    cache_dtype: tuple[str, ...] = CACHE_DTYPES
+    layers: int = PolicyConfig.layers
+    heads: int = PolicyConfig.heads
+    width: int = PolicyConfig.width
+    memory: float = 4.0
+    recompute: int = 4096
+    repeats: int = 10
+
+    def __post_init__(self):
+        for name in self.cache_dtype:
+            if name not in CACHE_DTYPES:
+                raise AgenticError(f"cache_dtype is {name!r}; {closest(name, CACHE_DTYPES)}.")
+        for name in ("layers", "heads", "width", "repeats"):
+            if getattr(self, name) < 1:
+                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if min(self.batch, default=0) < 1:
+            raise AgenticError(f"batch is {self.batch}; give numbers of at least 1.")
+        if min(self.tokens, default=0) <= self.repeats:
+            raise AgenticError(
+                f"tokens is {self.tokens} and repeats {self.repeats}; every repeat adds a token, "
+                "so give numbers of tokens that are larger."
+            )
+
+
+def run(options: Options, say: Callable[[str], None]) -> list[Row]:
+    """Return a row for every number of tokens, of contexts, and dtype that fits into memory."""
+    rows = list(_rows(options, say))
+    if not rows:
+        raise AgenticError(f"no cache fits into memory={options.memory:g} gigabytes; allow more.")
+    return rows
+
+
+def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
+    for tokens in options.tokens:
+        config = _config(options, tokens)
+        parameters = initialize(config, jax.random.key(0))
+        afresh = None
+        if tokens <= options.recompute:
+            say(f"computing {tokens} tokens afresh")
+            afresh = _recomputing(config, parameters, tokens)
+        for batch in options.batch:
+            for dtype in options.cache_dtype:
+                size = _bytes(config, batch, tokens, dtype)
+                what = f"{batch} contexts of {tokens} tokens in {dtype}: {size / 1e9:.2g} GB"
+                if size > options.memory * 1e9:
+                    say(f"left out: {what}")
+                    continue
+                say(what)
+                step, rate = _decoding(config, parameters, batch, tokens, dtype, options.repeats)
+                yield {
+                    "tokens": tokens,
+                    "contexts": batch,
+                    "cache": dtype,
+                    "cache MB": size / 1e6,
+                    "us a step": step * 1e6,
+                    "us to read it": size / rate * 1e6,
+                    "of reading": size / rate / step,
+                    "read GB/s": rate / 1e9,
+                    "ms afresh, one context": NOT_MEASURED if afresh is None else afresh * 1e3,
+                    "times afresh": NOT_MEASURED if afresh is None else batch * afresh / step,
+                }
+
+
+def _config(options: Options, tokens: int) -> PolicyConfig:
+    steps = min(tokens, STEPS)
+    return PolicyConfig(
+        OBSERVATIONS, ACTIONS, steps, trajectories=-(-tokens // steps), action_chunk=1,
+        layers=options.layers, heads=options.heads, width=options.width, dropout=0.0,
+        normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
+    )  # fmt: skip
+
+
+def _bytes(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> int:
+    values = 2 * config.layers * config.groups * config.head_size * batch * tokens
+    return values * jnp.dtype(dtype).itemsize
+
+
+def _decoding(
+    config: PolicyConfig, parameters: Parameters, batch: int, tokens: int, dtype: str, repeats: int
+) -> tuple[float, float]:
+    """Return the seconds of a step with `tokens` in each cache, and the bytes read in a second."""
+    act = compiled(config, dtype)
+    cache = _filled(config, batch, tokens - repeats - 1, dtype)
+    latents = jnp.zeros((batch, config.width), config.dtype)
+    observations = np.zeros((batch, OBSERVATIONS), np.float32)
+    read = reading(min(_bytes(config, batch, tokens, dtype), LARGEST_READ))
+    steps, reads = [], []
+    for token in range(tokens - repeats - 1, tokens):
+        step = _step(config, observations, token)
+
+        def once(step: Step = step) -> None:
+            nonlocal cache, latents
+            cache, latents = act.extend(parameters, cache, latents, step)
+            np.asarray(act.act(parameters, latents, observations))
+
+        steps.append(timed(once)[0])
+        reads.append(read())
+    return min(steps[1:]), max(reads)
+
+
+def reading(size: int) -> Callable[[], float]:
+    """Return what measures, at each call, in how many bytes a second all processors read `size`."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = np.array_split(np.ones(-(-size // 4), np.float32), count or 1)
+
+    def rate() -> float:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(len, parts))  # Threads are there before the clock starts.
+            seconds, _ = timed(lambda: list(pool.map(lambda part: part @ part, parts)))
+        return sum(part.nbytes for part in parts) / seconds
+
+    return rate
+
+
+def _filled(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> Cache:
+    """Return a cache whose first `tokens` slots hold tokens in order."""
+
+    def fill() -> Cache:
+        cache = empty_cache(config, batch, dtype)
+        places = jnp.arange(cache.positions.shape[1], dtype=jnp.int32)
+        places = jnp.where(places < tokens, places, -1)
+        return cache._replace(positions=jnp.broadcast_to(places, cache.positions.shape))
+
+    return jax.jit(fill)()
+
+
+def _step(config: PolicyConfig, observations: np.ndarray, token: int) -> Step:
+    """Return the step that writes token `token` of every context."""
+    batch = len(observations)
+    zeros, each = np.zeros((batch, 1), np.float32), np.ones(batch, np.int32)
+    episode, chunk = divmod(token, config.tokens_per_trajectory)
+    before = divmod(max(token - 1, 0), config.tokens_per_trajectory)
+    return Step(
+        zeros[:, 0], observations, np.zeros((batch, 1, ACTIONS), np.float32), zeros, zeros,
+        each * episode, each * chunk, each * before[0], each * before[1], np.ones(batch, bool),
+    )  # fmt: skip
+
+
+def _recomputing(config: PolicyConfig, parameters: Parameters, tokens: int) -> float:
+    """Return the seconds of a forward pass over `tokens` tokens of one context."""
+    lead = (1, config.trajectories, config.episode_length)
+    # Where whole trajectories do not add up to `tokens`, the last one is cut short.
+    mask = (np.arange(lead[1] * lead[2]) < tokens).reshape(lead)
+    zeros = np.zeros(lead, np.float32)
+    chain = Chain(
+        observations=np.zeros((*lead, OBSERVATIONS), np.float32),
+        actions=np.zeros((*lead, ACTIONS), np.float32),
+        rewards=zeros, returns_to_go=zeros, completions=zeros, mask=mask,
+    )  # fmt: skip
+    forward = jax.jit(lambda parameters, chain: bind(config, parameters).latents(chain))
+    jax.block_until_ready(forward(parameters, chain))
+    return fastest(lambda: jax.block_until_ready(forward(parameters, chain)), 2)

@@ -1,0 +1,114 @@
+"""The key/value cache: updated in place, split over devices, narrow, filled in blocks."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import synthetic
+from test_acting import as_lived, live
+
+from agentic.acting import ContextPolicy, cache_mesh, compiled
+from agentic.attention import dense_attention
+from agentic.attention.cached import cached_attention
+from agentic.errors import AgenticError
+from agentic.policy.cache import empty_cache
+from agentic.policy.decoding import Step
+from agentic.policy.parameters import initialize
+from agentic.trajectory import Chain
+
+LONG = np.array([[7, 4, 6, 1], [2, 7, 5, 7]])
+
+
+def policy_of(config, **options) -> ContextPolicy:
+    return ContextPolicy(config, synthetic.parameters(config), synthetic.TARGET, **options)
+
+
+def one_step(config, batch: int) -> Step:
+    whole, c = np.zeros(batch, np.int32), config.action_chunk
+    outcome = np.zeros((batch, c), np.float32)
+    return Step(
+        np.zeros(batch, np.float32), np.zeros((batch, config.observation_size), np.float32),
+        np.zeros((batch, c, config.action_size), np.float32), outcome, outcome,
+        whole, whole, whole - 1, whole - 1, np.ones(batch, bool),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_step_updates_the_cache_in_place(dtype):
+    """Of the compiled step: its output is its input's memory, and no copy of a layer lies aside."""
+    config = dataclasses.replace(synthetic.policy_config("5"), episode_length=4000)
+    cache = jax.eval_shape(lambda: empty_cache(config, 2, dtype))
+    latents = jax.ShapeDtypeStruct((2, config.width), np.float32)
+    step = compiled(config, dtype).extend
+    weights = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
+    memory = step.lower(weights, cache, latents, one_step(config, 2)).compile().memory_analysis()
+    whole = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache))
+    assert memory.alias_size_in_bytes == whole + latents.size * 4
+    assert (
+        memory.temp_size_in_bytes < cache.layers[0].keys.size * cache.layers[0].keys.dtype.itemsize
+    )
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_a_cache_split_over_devices_acts_as_one_device_does(devices):
+    """Three trajectories of seven tokens: no number of devices here divides the slots."""
+    config, chain = synthetic.policy_config("1"), as_lived(synthetic.chain(LONG))
+    actual = {}
+    for name, mesh in (("one", None), ("split", cache_mesh(devices))):
+        policy = policy_of(config, mesh=mesh)
+        policy.prefill(Chain(*(x[:, :2] for x in chain)))
+        actual[name] = live(policy, Chain(*(x[:, 2:] for x in chain)))
+        held = [x.sharding.shard_shape(x.shape)[2] for x in jax.tree.leaves(policy._cache.layers)]
+        slots = -(-config.trajectories * config.tokens_per_trajectory // devices)
+        assert name == "one" or set(held) == {slots}
+    np.testing.assert_allclose(actual["split"], actual["one"], atol=1e-5)
+
+
+def test_nothing_is_compiled_after_the_first_step_whatever_ends_or_is_evicted():
+    config, chain = synthetic.policy_config("1", width=24), as_lived(synthetic.chain(LONG))
+    policy = policy_of(config)
+    policy.reset(2)
+    live(policy, chain)
+    assert policy._compiled.extend._cache_size() == policy._compiled.act._cache_size() == 1
+
+
+def test_a_narrow_cache_acts_nearly_as_a_wide_one():
+    config, chain = synthetic.policy_config("1"), as_lived(synthetic.chain(LONG))
+    wide, narrow = policy_of(config), policy_of(config, cache_dtype="bfloat16")
+    for policy in (wide, narrow):
+        policy.reset(2)
+    difference = np.abs(live(wide, chain) - live(narrow, chain))
+    # Eight bits of mantissa: 2^-8 of values of order one, through one layer and tanh.
+    assert 0 < np.nanmax(difference) < 0.05
+    with pytest.raises(AgenticError, match="cache_dtype is 'float16'"):
+        policy_of(config, cache_dtype="float16").reset(1)
+
+
+@pytest.mark.parametrize("axes", [8, 3])
+def test_blocks_of_the_cache_add_up_to_dense_attention(axes):
+    """Blocks that divide the slots and others; grouped heads; empty slots and an absent query."""
+    rng = np.random.default_rng(0)
+    q = rng.normal(size=(2, 3, 4, 8)).astype(np.float32)
+    k, v = rng.normal(size=(2, 2, 2, 16, 8)).astype(np.float32)
+    places = np.where(rng.random((2, 16)) < 0.7, rng.permutation(16), -1).astype(np.int32)
+    places[:, 13:] = -1
+    mine = np.array([[3, 9, 15], [7, -1, 0]], np.int32)
+    actual = cached_attention(q, k, v, q_positions=mine, kv_positions=places, used=13, block=axes)
+    expected = dense_attention(
+        q, k.swapaxes(1, 2), v.swapaxes(1, 2), q_positions=mine, kv_positions=places
+    )
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert (np.asarray(actual)[1, 1] == 0).all()
+
+
+@pytest.mark.parametrize("block", [4, 5])
+def test_a_prompt_is_filled_in_blocks_as_in_one(block):
+    config = synthetic.policy_config("5", block=64)
+    chain = as_lived(synthetic.chain())
+    once = policy_of(config)
+    once.prefill(chain)
+    parts = policy_of(dataclasses.replace(config, block=block))
+    parts.prefill(chain)
+    for a, b in zip(jax.tree.leaves(once._cache), jax.tree.leaves(parts._cache), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
