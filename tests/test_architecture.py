@@ -47,6 +47,7 @@ LEVELS = [
     {"experiment"},
     {"run_evaluation"},
     {"report", "bench", "filming"},
+    {"cells"},
     # The package itself: the names that users import.
     {""},
     {"doctor"},
