@@ -20,25 +20,34 @@ class Row:
 
 
 def status_of(
-    experiment: Experiment, root: Path, cells: Sequence[Cell], jobs: Mapping[str, str] | None = None
+    experiment: Experiment,
+    root: Path,
+    cells: Sequence[Cell],
+    jobs: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Row]:
     """Return how far the data sets that `cells` need and the cells are.
 
-    `jobs` are the states of a cluster's jobs by name, as `agentic.cells.slurm` reads them: what has
-    a job and is not at work waits for it.
+    `jobs` are the jobs of a cluster and their states by name, as `agentic.cells.slurm` reads them.
     """
     needed = dict.fromkeys(filter(None, map(experiment.needs, cells)))
     parts = [*(experiment.part(name) for name in needed), *cells]
     return [
-        Row(part.name, _with_job(state_of(part, root), part.name, jobs or {})) for part in parts
+        Row(part.name, _with_job(state_of(part, root), (jobs or {}).get(part.name)))
+        for part in parts
     ]
 
 
-def _with_job(state: State, name: str, jobs: Mapping[str, str]) -> State:
-    job = jobs.get(name)
+def _with_job(state: State, job: tuple[str, str] | None) -> State:
+    """Return a state, and where the cell is neither done nor at work, what its job says of it."""
     if job is None or state.state in ("done", "running"):
         return state
-    return replace(state, state="queued" if job == "PENDING" else "running", why=f"job {job}")
+    number, word = job
+    if word == "ENDED":
+        if state.state != "missing":
+            return state
+        return replace(state, state="failed", why=f"job {number} ended without a word")
+    # Its job may be running already while the cell still loads.
+    return replace(state, state="queued", why=f"job {number}, {word.lower()}")
 
 
 def seconds_left(

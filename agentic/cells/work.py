@@ -103,6 +103,8 @@ def take_signals() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Slurm's warning that time is up is for the job, which asks this process.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def on_core(core: int) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.live import Live
@@ -14,12 +14,14 @@ from rich.table import Table
 from agentic.cells.cell import Cell, Experiment
 from agentic.cells.loading import default_root, load_experiment
 from agentic.cells.local import Launcher, Snapshot
+from agentic.cells.slurm import SlurmConfig, job_states, submit
 from agentic.cells.state import BUSY, LOG, Busy, State
 from agentic.cells.work import place_of
 from agentic.cli.terminal import clock, console, say
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted
 
+ANY = SlurmConfig()
 Patterns = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN")]
 
 
@@ -31,7 +33,9 @@ def run(arguments: Sequence[str]) -> None:
         /,
         only: Patterns = (),
         root: Path | None = None,
+        launcher: Literal["local", "slurm"] = "local",
         jobs: int | None = None,
+        slurm: SlurmConfig = ANY,
     ) -> None:
         """Run the missing cells of an experiment, then write its results and report.
 
@@ -42,10 +46,22 @@ def run(arguments: Sequence[str]) -> None:
             folder: holds experiment.py, which says what the cells are.
             only: run only cells whose names match one of these, such as "walker_*-at-*".
             root: where run folders and collected data go; by default runs/NAME.
-            jobs: cells at the same time; by default one for each core, on a core of its own.
+            launcher: local processes, or jobs of a Slurm cluster: the command submits them and
+                ends, and called again submits what is neither done nor queued.
+            jobs: local cells at the same time; by default one for each core, on one of its own.
+            slurm: what every cell asks the cluster for.
         """
         experiment, place = load_experiment(folder), root or default_root(folder)
         cells = experiment.select(only)
+        if launcher == "slurm":
+            if jobs is not None:
+                raise AgenticError("--jobs is for local processes; the cluster decides on its own.")
+            _submit(experiment, folder, place, cells, slurm)
+            return
+        if slurm != ANY:
+            raise AgenticError(
+                "--slurm options do nothing to local processes; add --launcher slurm."
+            )
         again = shlex.join(["agentic", "experiment", "run", *arguments])
         _run_locally(
             experiment, folder, place, Launcher(experiment, folder, place, cells, jobs), again
@@ -146,6 +162,17 @@ def _run_locally(
         raise AgenticError(_failures(experiment, root, snapshot))
 
 
+def _submit(
+    experiment: Experiment, folder: Path, root: Path, cells: Sequence[Cell], config: SlurmConfig
+) -> None:
+    count = 0
+    for name, job in submit(experiment, folder, root, cells, config):
+        say(f"{name}: job {job}")
+        count += 1
+    say(f"{count} jobs submitted; agentic experiment status {folder} tells how far they are")
+    say(f"when they are done: agentic experiment report {folder}")
+
+
 def _report(experiment: Experiment, folder: Path, root: Path) -> bool:
     """Write results and report; return whether there are any."""
     from agentic.cells.results import gather
@@ -230,7 +257,7 @@ def how_far(state: State) -> str:
 def _print_status(experiment: Experiment, root: Path, cells: Sequence[Cell]) -> None:
     from agentic.cells.status import status_of
 
-    rows = status_of(experiment, root, cells)
+    rows = status_of(experiment, root, cells, job_states(root))
     table = Table()
     for title in ("cell", "state", "seconds", ""):
         table.add_column(title, justify="right" if title == "seconds" else "left", overflow="fold")
