@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from agentic.cells.cell import Cell, Experiment
 from agentic.cells.data import origin
 from agentic.cells.work import config_of, state_of
+from agentic.errors import AgenticError
 from agentic.report.folder import Run
 from agentic.run_folder import read_config, read_jsonl, write_jsonl
 
@@ -54,6 +57,23 @@ class Results:
     def records_of(self, **fields) -> list[dict]:
         """Return the episodes with these fields."""
         return [r for r in self.records if all(r[name] == value for name, value in fields.items())]
+
+    def table(self, **fields) -> np.ndarray:
+        """Return the returns [contexts, episodes] of the episodes with these fields, one a place.
+
+        Raises AgenticError where the fields name two episodes of one place, or none.
+        """
+        found = self.records_of(**fields)
+        if not found:
+            raise AgenticError(f"{fields} name no episode of the results; run the missing cells.")
+        shape = tuple(1 + max(r[axis] for r in found) for axis in ("context", "episode"))
+        returns = np.full(shape, np.nan)
+        for record in found:
+            place = record["context"], record["episode"]
+            if not np.isnan(returns[place]):
+                raise AgenticError(f"{fields} name two episodes at context, episode {place}.")
+            returns[place] = record["return"]
+        return returns
 
     def runs(self, names: Sequence[str] | None = None) -> list[Run]:
         """Return cells, by default all, as reports read run folders."""

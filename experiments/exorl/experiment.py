@@ -22,6 +22,7 @@ from agentic.cells.results import Results
 from agentic.collect import CollectConfig
 from agentic.experiment import configure
 
+HERE = Path(__file__).resolve().parent
 EXPLORER, STEPS = "rnd", 200_000
 # Data sets by the task that was collected; its reward is not learned from, so that a domain's tasks
 # share one.
@@ -79,4 +80,4 @@ if __name__ == "__main__":
 
     from agentic.cli import main
 
-    main(["experiment", "run", str(Path(__file__).parent), *sys.argv[1:]])
+    main(["experiment", "run", str(HERE), *sys.argv[1:]])
