@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.cells.cell import Cell, Experiment
+from agentic.cells.cell import Cell, Collected, Experiment
+from agentic.cells.local import Snapshot
 from agentic.cells.state import State
 from agentic.cells.work import state_of
 
@@ -50,34 +51,44 @@ def _with_job(state: State, job: tuple[str, str] | None) -> State:
     return replace(state, state="queued", why=f"job {number}, {word.lower()}")
 
 
-def seconds_left(
-    experiment: Experiment,
-    root: Path,
-    running: Mapping[str, State],
-    waiting: Sequence[str],
-    at_once: int,
-) -> float | None:
-    """Return about how long the rest takes, from the cells that are done; None before the first.
+class Rest:
+    """About how long the rest of a run takes, from the cells that are done.
 
-    A cell takes what the same method's cells on the same task took, or else what all did.
+    A cell takes what the same method's cells on the same task took on average, or else what those
+    on all tasks did, or else what all did.
     """
-    known: dict[tuple, list[float]] = {}
-    for cell in experiment.cells:
-        state = state_of(cell, root)
+
+    def __init__(self, experiment: Experiment, root: Path, at_once: int):
+        """Look at the cells that are done below `root`."""
+        self._experiment, self._root, self._at_once = experiment, root, at_once
+        self._counted: set[str] = set()
+        self._known: dict[tuple, list[float]] = {}
+        for cell in experiment.cells:
+            self._count(cell)
+
+    def __call__(self, snapshot: Snapshot) -> float | None:
+        """Return the seconds left, or None before the first cell is done."""
+        for name in snapshot.done:
+            self._count(self._experiment.part(name))
+        if not self._known:
+            return None
+        rest = 0.0
+        for name in (*snapshot.running, *snapshot.waiting):
+            part = self._experiment.part(name)
+            if isinstance(part, Cell):
+                usual = next(np.mean(self._known[key]) for key in _keys(part) if key in self._known)
+                spent = snapshot.running[name].total_seconds if name in snapshot.running else 0.0
+                rest += max(float(usual) - spent, 0.0)
+        return rest / self._at_once
+
+    def _count(self, part: Cell | Collected) -> None:
+        if part.name in self._counted or not isinstance(part, Cell):
+            return
+        state = state_of(part, self._root)
         if state.state == "done":
-            for key in _keys(cell):
-                known.setdefault(key, []).append(state.total_seconds)
-    if not known:
-        return None
-    rest = 0.0
-    for name in (*running, *waiting):
-        part = experiment.part(name)
-        if not isinstance(part, Cell):
-            continue
-        usual = next(np.mean(known[key]) for key in _keys(part) if key in known)
-        spent = running[name].total_seconds if name in running else 0.0
-        rest += max(usual - spent, 0.0)
-    return rest / at_once
+            self._counted.add(part.name)
+            for key in _keys(part):
+                self._known.setdefault(key, []).append(state.total_seconds)
 
 
 def _keys(cell: Cell) -> list[tuple]:

@@ -2,8 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +15,8 @@ from agentic.cells.loading import default_root, load_experiment
 from agentic.cells.local import Launcher, Snapshot
 from agentic.cells.slurm import SlurmConfig, job_states, submit
 from agentic.cells.state import BUSY, LOG, Busy, State
-from agentic.cells.work import place_of
+from agentic.cells.status import Rest, status_of
+from agentic.cells.work import on_core, place_of, state_of, take_signals, work
 from agentic.cli.terminal import clock, console, say
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted
@@ -133,8 +133,6 @@ def cell(arguments: Sequence[str]) -> None:
             root: where run folders and collected data go; by default runs/NAME.
             core: keep to this one of the cores that the process may use, counted from 0.
         """
-        from agentic.cells.work import on_core, take_signals, work
-
         take_signals()
         if core is not None:
             on_core(core)
@@ -150,10 +148,13 @@ def cell(arguments: Sequence[str]) -> None:
 def _run_locally(
     experiment: Experiment, folder: Path, root: Path, launcher: Launcher, again: str
 ) -> None:
-    with _live(experiment, root, launcher.jobs) as show:
+    rest = Rest(experiment, root, launcher.jobs)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
         for snapshot in launcher:
-            _say_changes(experiment, root, snapshot)
-            show(snapshot)
+            left = rest(snapshot)
+            _say_changes(experiment, root, snapshot, left)
+            if console.is_terminal:
+                live.update(_line(snapshot, left), refresh=True)
     _report(experiment, folder, root)
     open_ = len(snapshot.waiting) + len(snapshot.blocked)
     if snapshot.stopping:
@@ -201,40 +202,22 @@ def _failures(experiment: Experiment, root: Path, snapshot: Snapshot) -> str:
     return f"{len(snapshot.failed)} failed{blocked}: {logs}; the same command tries them again."
 
 
-def _say_changes(experiment: Experiment, root: Path, snapshot: Snapshot) -> None:
+def _say_changes(
+    experiment: Experiment, root: Path, snapshot: Snapshot, left: float | None
+) -> None:
+    """Say what began and ended, on a line each that stays: all that a log of the output has."""
+    waiting = f"{len(snapshot.waiting)} waiting"
     for name in snapshot.ended:
         if name in snapshot.failed:
             say(f"{name}: failed, {snapshot.failed[name].why}", style="red")
         elif name in snapshot.done:
-            from agentic.cells.work import state_of
-
             seconds = state_of(experiment.part(name), root).seconds
             parts = ", ".join(f"{part} {clock(value)}" for part, value in seconds.items())
-            say(f"{name}: done ({parts})")
+            say(f"{name}: done ({parts}); {waiting}, about {clock(left)} left")
         else:
             say(f"{name}: stopped")
     for name in snapshot.begun:
-        say(f"{name}: begun, {len(snapshot.waiting)} waiting", style="dim")
-
-
-@contextmanager
-def _live(experiment: Experiment, root: Path, at_once: int) -> Iterator[Callable]:
-    """Keep a line on how far the run is at the bottom of a terminal; yields show(snapshot)."""
-    from agentic.cells.status import seconds_left
-
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        counted, left = -1, None
-
-        def show(snapshot: Snapshot) -> None:
-            nonlocal counted, left
-            if not console.is_terminal:
-                return
-            if len(snapshot.done) != counted:
-                counted = len(snapshot.done)
-                left = seconds_left(experiment, root, snapshot.running, snapshot.waiting, at_once)
-            live.update(_line(snapshot, left), refresh=True)
-
-        yield show
+        say(f"{name}: begun", style="dim")
 
 
 def _line(snapshot: Snapshot, left: float | None) -> Table:
@@ -255,8 +238,6 @@ def how_far(state: State) -> str:
 
 
 def _print_status(experiment: Experiment, root: Path, cells: Sequence[Cell]) -> None:
-    from agentic.cells.status import status_of
-
     rows = status_of(experiment, root, cells, job_states(root))
     table = Table()
     for title in ("cell", "state", "seconds", ""):
