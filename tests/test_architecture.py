@@ -65,6 +65,7 @@ DOORS = {
     "flax": {"policy", "networks", "collect", "baselines"},
     "optax": {"training", "networks", "collect", "baselines"},
     "matplotlib": {"report"},
+    "submitit": {"cells"},
     "tyro": {"cli"},
     "rich": {"cli"},
     "jax": {

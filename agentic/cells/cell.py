@@ -86,7 +86,8 @@ class Experiment:
     def __post_init__(self):
         names = [part.name for part in (*self.cells, *self.data)]
         for name in names:
-            if names.count(name) > 1 or name in (DATA, JOBS) or Path(name).name != name:
+            plain = Path(name).name == name and not name.startswith(".")
+            if names.count(name) > 1 or name in (DATA, JOBS) or not plain:
                 raise AgenticError(
                     f"a cell or data set is called {name!r}; names are plain, appear once, and are "
                     f"neither {DATA!r} nor {JOBS!r}."

@@ -17,13 +17,10 @@ from agentic.cells.cell import JOBS, Cell, Experiment
 from agentic.cells.command import cell_command, environment
 from agentic.cells.job import CellJob
 from agentic.cells.state import LOG
-from agentic.cells.status import status_of
+from agentic.cells.status import ENDED, status_of
 from agentic.cells.work import place_of
 from agentic.errors import AgenticError
 from agentic.run_folder import write_json
-
-# The state of a job that its cluster knows no more.
-ENDED = "ENDED"
 
 
 @dataclass(frozen=True)

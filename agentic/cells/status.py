@@ -11,6 +11,9 @@ from agentic.cells.local import Snapshot
 from agentic.cells.state import State
 from agentic.cells.work import state_of
 
+# The state of a job that its cluster knows no more.
+ENDED = "ENDED"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -43,7 +46,7 @@ def _with_job(state: State, job: tuple[str, str] | None) -> State:
     if job is None or state.state in ("done", "running"):
         return state
     number, word = job
-    if word == "ENDED":
+    if word == ENDED:
         if state.state != "missing":
             return state
         return replace(state, state="failed", why=f"job {number} ended without a word")
