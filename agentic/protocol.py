@@ -84,6 +84,32 @@ def summarise_runs(
     }
 
 
+def difference_runs(
+    tables: Sequence[np.ndarray], others: Sequence[np.ndarray], seed: int = 0
+) -> Summary:
+    """Return how far the mean return of some training runs lies above that of others.
+
+    Each run counts once, with its mean over contexts and episodes. The interval of the mean is a
+    bootstrap that redraws the runs of either side among themselves; iqm is the difference of the
+    interquartile means. Both intervals are nan where a side has a single run.
+    """
+    sides = [np.array([table.mean() for table in _checked_runs(side)]) for side in (tables, others)]
+    first, nan = len(sides[0]), float("nan")
+    limits, statistics = [], (np.mean, interquartile_mean)
+    for statistic in statistics:
+        # Redraws keep the order of their strata.
+        def between(x: np.ndarray, axis: int = -1, statistic=statistic) -> np.ndarray:
+            return statistic(x[..., :first], axis=axis) - statistic(x[..., first:], axis=axis)
+
+        limits.append((nan, nan))
+        if min(map(len, sides)) > 1:
+            strata = np.repeat([0, 1], [len(side) for side in sides])
+            generator = np.random.default_rng(seed)
+            limits[-1] = bootstrap_interval(np.concatenate(sides), between, generator, strata)
+    mean, iqm = (float(s(sides[0]) - s(sides[1])) for s in statistics)
+    return Summary(mean, iqm, *limits[0], first + len(sides[1]), *limits[1])
+
+
 def summarise_tasks(
     tables: Mapping[str, Sequence[np.ndarray]], seed: int = 0, best_of: int | None = None
 ) -> dict[str, Summary]:

@@ -12,6 +12,9 @@ from pathlib import Path
 # What a run's result depends on.
 RUN_PACKAGES = ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
 
+# What experiments write into the checkout that they run from.
+RESULTS = tuple(f":(top,exclude,glob)experiments/**/*.{kind}" for kind in ("jsonl", "md", "png"))
+
 
 def of_run(device: str) -> dict[str, object]:
     """Return versions, python, commit and machine for a config.json; `device` is JAX's name."""
@@ -35,15 +38,25 @@ def _version(package: str) -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, or None outside of one."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
-    if not (here.parent / ".git").exists():
+    """Return the commit of the checkout that this code runs from, or None outside of one.
+
+    It ends in -dirty where tracked files differ from it, other than the results of experiments:
+    those are written while experiments go on.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
         return None
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        name = _git(root, "describe", "--always", "--abbrev=40").strip()
+        changed = _git(root, "diff", "--name-only", "HEAD", "--", ":/", *RESULTS)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return f"{name}-dirty" if changed else name
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def machine() -> str:

@@ -47,6 +47,7 @@ LEVELS = [
     {"experiment"},
     {"run_evaluation"},
     {"report", "bench", "filming"},
+    {"cells"},
     # The package itself: the names that users import.
     {""},
     {"doctor"},
@@ -64,6 +65,7 @@ DOORS = {
     "flax": {"policy", "networks", "collect", "baselines"},
     "optax": {"training", "networks", "collect", "baselines"},
     "matplotlib": {"report"},
+    "submitit": {"cells"},
     "tyro": {"cli"},
     "rich": {"cli"},
     "jax": {

@@ -12,6 +12,7 @@ from agentic.errors import AgenticError
 from agentic.protocol import (
     PROTOCOLS,
     REDUCTIONS,
+    difference_runs,
     episode_curve,
     episode_curve_runs,
     scores,
@@ -131,6 +132,26 @@ def test_several_runs_count_runs_and_not_contexts():
 def test_a_run_with_more_contexts_weighs_no_more():
     tables = [np.full((1, 2), 0.0), np.full((99, 2), 100.0)]
     assert all(summarise_runs(tables)[name].mean == 50 for name in PROTOCOLS)
+
+
+def test_a_difference_of_runs_redraws_either_side_by_itself():
+    sides = [np.full((2, 3), level) for level in (10.0, 14.0, 15.0)], [np.full((2, 3), 4.0)] * 2
+    between = difference_runs(*sides)
+    assert between.mean == 13 - 4 and between.count == 5
+    # The other side has no spread: the interval is that of the first side's mean, moved.
+    alone = summarise_runs(sides[0])["mean"]
+    assert between.low == pytest.approx(alone.low - 4) and between.high == pytest.approx(
+        alone.high - 4
+    )
+    back = difference_runs(*sides[::-1])
+    assert (back.mean, back.iqm) == (-between.mean, -between.iqm)
+
+
+def test_a_difference_from_a_single_run_has_no_interval():
+    runs = [np.full((2, 3), level) for level in (1.0, 2.0)]
+    assert math.isnan(difference_runs(runs, runs[:1]).low)
+    same = difference_runs(runs, runs)
+    assert same.low < same.mean == 0 < same.high
 
 
 def test_one_value_has_no_interval():

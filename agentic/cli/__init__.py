@@ -24,6 +24,10 @@ COMMANDS = {
     "train": ("train", "train a policy on a data set"),
     "evaluate": ("evaluate", "roll a trained policy out in DeepMind Control"),
     "report": ("report", "run folders to one self-contained page and pictures"),
+    "experiment run": ("experiment", "run the missing cells of an experiment; resumes"),
+    "experiment status": ("experiment", "how far every cell of an experiment is"),
+    "experiment report": ("experiment", "an experiment's report anew, from its raw results"),
+    "experiment cell": ("experiment", "one cell, as `experiment run` starts it"),
     "bench": ("bench", "measure this machine: prints a table, or JSON"),
 }
 

@@ -57,11 +57,12 @@ class TimeColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return minutes and seconds, as text that says which of the two it is."""
         if task.finished:
-            return Text(f"in {_clock(task.finished_time)}", style="cyan")
-        return Text(f"{_clock(task.time_remaining)} left", style="cyan")
+            return Text(f"in {clock(task.finished_time)}", style="cyan")
+        return Text(f"{clock(task.time_remaining)} left", style="cyan")
 
 
-def _clock(seconds: float | None) -> str:
+def clock(seconds: float | None) -> str:
+    """Return seconds as 1:02:03 or 2:03; -:-- where they are not known."""
     if seconds is None:
         return "-:--"
     minutes, rest = divmod(round(seconds), 60)

@@ -37,3 +37,18 @@ def _taken(descriptor: int, path: Path) -> bool:
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     # The last holder may have removed the file after we opened it: then the lock is on nothing.
     return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def is_held(path: Path) -> bool:
+    """Return whether another process holds the lock file `path`; where there are no locks, no."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+    finally:
+        os.close(descriptor)
+    return False

@@ -38,8 +38,8 @@ def title(runs: Sequence[Run]) -> str:
     """Return the page's heading: which methods on which tasks."""
     methods = [METHODS.get(name, name) for name in dict.fromkeys(run.method for run in runs)]
     tasks = dict.fromkeys(run.task for run in runs)
-    text = f"{_listed(methods)} on {_listed(list(tasks))}"
-    return _capital(text)
+    text = f"{listed(methods)} on {listed(list(tasks))}"
+    return capital(text)
 
 
 def what_was_run(runs: Sequence[Run]) -> str:
@@ -48,12 +48,12 @@ def what_was_run(runs: Sequence[Run]) -> str:
     for method in dict.fromkeys(run.method for run in runs):
         members = [run for run in runs if run.method == method]
         steps = sorted({int(run.metrics[-1]["step"]) for run in members if run.metrics})
-        length = f" for {_listed([f'{s:,}' for s in steps])} steps" if steps else ""
+        length = f" for {listed([f'{s:,}' for s in steps])} steps" if steps else ""
         parts.append(
             f"{counted(len(members), 'training run')} of {METHODS.get(method, method)}{length}"
         )
     known = {run.config["data"].get("fingerprint"): run for run in runs if run.data_returns}
-    text = f"This page reports {_listed(parts)}."
+    text = f"This page reports {listed(parts)}."
     if len(known) > 1:
         text += f" They learned from {len(known)} data sets, without touching the simulator."
     elif known:
@@ -72,7 +72,7 @@ def achieved(row: Row, data_returns: Sequence[float]) -> str:
     spread = "" if math.isnan(summary.low) else f"95 % interval {_interval(summary)}, "
     name = f"{row.name}, {row.setting}" if row.setting else row.name
     text = (
-        f"{_capital(name)}: mean return {number(summary.mean)} "
+        f"{capital(name)}: mean return {number(summary.mean)} "
         f"({spread}{sample_words(row)} of {counted(row.episodes, 'episode')})"
     )
     if len(data_returns):
@@ -108,7 +108,7 @@ def improved(row: Row, controls: Sequence[Row]) -> str:
         f"{number(control.summaries['improvement'].mean)} with {control.memory_words}"
         for control in controls
     ]
-    return text + f" The controls change by {_listed(others)}; only the excess is memory at work."
+    return text + f" The controls change by {listed(others)}; only the excess is memory at work."
 
 
 def sample_words(row: Row) -> str:
@@ -150,7 +150,7 @@ def about_loss(runs: Sequence[Run]) -> str:
     if not valued:
         return text
     of_values = (
-        f"For {_listed(valued)} it is the squared error of the critics against targets that move "
+        f"For {listed(valued)} it is the squared error of the critics against targets that move "
         "with them: it has another scale, and says even less about how well the policy acts."
     )
     return of_values if len(valued) == len(methods) else f"{text} {of_values}"
@@ -170,14 +170,16 @@ def about_video(run: Run, line: Mapping[str, Any]) -> str:
     name = METHODS.get(line.get("method", run.method), run.method)
     memory = MEMORIES.get(line.get("memory", "kept"), "")
     return (
-        f"{_capital(name)}, {memory}: episode {line['episode'] + 1} of the context of seed "
+        f"{capital(name)}, {memory}: episode {line['episode'] + 1} of the context of seed "
         f"{line.get('seed', 'unknown')}, return {number(line['return'])} ({run.path})."
     )
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """Return "a, b and c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]

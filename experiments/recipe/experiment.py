@@ -2,7 +2,8 @@
 
 Question:  loss, how the last trajectory is drawn, chain length, tokens a step, steps a token,
            embeddings, dropout, completion mode and target return: what does each do to the return?
-Command:   python -m experiments.recipe.experiment
+Command:   agentic experiment run experiments/recipe
+           (or, the same, python -m experiments.recipe.experiment)
 Hardware:  2 CPU cores, no GPU; every cell on one core, two cells side by side
 Time:      see report.md, which this script writes with the results
 
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from agentic.cells import Cell, Experiment
+from agentic.cells.results import Results
 from agentic.dataset import sample_directory
 from agentic.experiment import ExperimentConfig
-from experiments.cells import Cell, document_of, main, seconds_of, table
 
 HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
@@ -56,9 +58,9 @@ ONE_SEED = (
 )
 
 
-def cells() -> dict[str, Cell]:
-    """Return every cell by name."""
-    found = [
+def cells() -> list[Cell]:
+    """Return every cell."""
+    return [
         Cell(
             name=f"{variant}-{seed}",
             config=ExperimentConfig(TASK, str(sample_directory()), seed=seed, **fields),
@@ -69,20 +71,21 @@ def cells() -> dict[str, Cell]:
         for variant, fields in VARIANTS.items()
         if seed == TRAINING_SEEDS[0] or variant not in ONE_SEED
     ]
-    return {cell.name: cell for cell in found}
 
 
-def report(root: Path, records: list[dict]) -> None:
+def report(folder: Path, results: Results) -> None:
     """Write report.md from the raw results."""
     from agentic.files import write_bytes
 
-    document = document_of(root, "default-100")
-    returns, best = np.asarray(document["data"]["returns"]), document["target_return"]
+    document = results.cells["default-100"]
+    returns = np.asarray(results.data_of("default-100")["returns"])
+    best = document["target_return"]
     rows, targets = [], []
     for variant, fields in VARIANTS.items():
-        names = [f"{variant}-{seed}" for seed in TRAINING_SEEDS if f"{variant}-{seed}" in cells()]
-        runs = [table(records, cell=name, target_return=best) for name in names]
-        seconds = np.mean([seconds_of(root, name)["training"] for name in names])
+        names = [f"{variant}-{seed}" for seed in TRAINING_SEEDS]
+        names = [name for name in names if name in results.cells]
+        runs = [results.table(cell=name, target_return=best) for name in names]
+        seconds = np.mean([results.cells[name]["seconds"]["training"] for name in names])
         change = ", ".join(f"{key} {value}" for key, value in fields.items()) or "none"
         means = ", ".join(f"{run.mean():.0f}" for run in runs)
         episodes = ", ".join(f"{value:.0f}" for value in np.mean([r.mean(0) for r in runs], 0))
@@ -92,14 +95,15 @@ def report(root: Path, records: list[dict]) -> None:
         )
     for factor in TARGET_FACTORS:
         runs = [
-            table(records, cell=f"default-{seed}", target_return=factor * best)
+            results.table(cell=f"default-{seed}", target_return=factor * best)
             for seed in TRAINING_SEEDS
         ]
         means = ", ".join(f"{run.mean():.0f}" for run in runs)
         targets.append(f"| {factor:g} x best = {factor * best:.0f} | {means} |")
     text = f"""# Recipe: one change at a time
 
-Written by `python -m experiments.recipe.experiment` from results.jsonl; do not edit.
+Written by `agentic experiment report experiments/recipe` from results.jsonl, cells.jsonl and \
+data.jsonl; do not edit.
 
 Data: data/sample, mean return {returns.mean():.1f}, best {returns.max():.1f}. Training seeds \
 {TRAINING_SEEDS}, {len(EVALUATION_SEEDS)} contexts (evaluation seeds {EVALUATION_SEEDS[0]} to \
@@ -121,9 +125,14 @@ The default recipe, conditioned on other returns than the data's best:
 |---|---|
 {chr(10).join(targets)}
 """
-    write_bytes(HERE / "report.md", text.encode())
-    print(text)
+    write_bytes(folder / "report.md", text.encode())
 
+
+EXPERIMENT = Experiment(cells(), EPISODES, EVALUATION_SEEDS, report)
 
 if __name__ == "__main__":
-    main("experiments.recipe.experiment", cells(), EPISODES, EVALUATION_SEEDS, report)
+    import sys
+
+    from agentic.cli import main
+
+    main(["experiment", "run", str(HERE), *sys.argv[1:]])

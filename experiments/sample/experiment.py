@@ -3,7 +3,8 @@
 Question:  AT, DT, BC and BC-10 % trained on data/sample with one budget, against random actions;
            is what AT gains over episodes learned in context? (controls: memory cleared, index only,
            replaced by random trajectories)
-Command:   python -m experiments.sample.experiment
+Command:   agentic experiment run experiments/sample
+           (or, the same, python -m experiments.sample.experiment)
 Hardware:  2 CPU cores, no GPU; every cell on one core, two cells side by side
 Time:      see report.md, which this script writes with the results
 
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from agentic.cells import Cell, Experiment
+from agentic.cells.results import Results
 from agentic.dataset import sample_directory
 from agentic.experiment import METHODS, ExperimentConfig
-from experiments.cells import Cell, document_of, main, seconds_of, table
 
 HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
@@ -28,9 +30,9 @@ EPISODES = 4
 CONTROLS = ("cleared", "index", "random")
 
 
-def cells() -> dict[str, Cell]:
-    """Return every cell by name."""
-    found = [
+def cells() -> list[Cell]:
+    """Return every cell."""
+    return [
         Cell(
             name=f"{method}-{seed}",
             config=ExperimentConfig(TASK, str(sample_directory()), method, seed=seed),
@@ -40,17 +42,18 @@ def cells() -> dict[str, Cell]:
         for seed in TRAINING_SEEDS
         for method in METHODS
     ]
-    return {cell.name: cell for cell in found}
 
 
-def report(root: Path, records: list[dict]) -> None:
+def report(folder: Path, results: Results) -> None:
     """Write report.md and its figures from the raw results."""
     from agentic.files import write_bytes
     from agentic.protocol import episode_curve_runs, summarise, summarise_runs
-    from agentic.report import write_report
+    from agentic.report import figures
+    from agentic.report.results import rows_of
+    from agentic.report.theme import LIGHT
 
-    document = document_of(root, "at-0")
-    returns = np.asarray(document["data"]["returns"])
+    document = results.cells["at-0"]
+    returns = np.asarray(results.data_of("at-0")["returns"])
     rows, curves = [], []
     for method, memory in [
         *((method, "kept") for method in METHODS),
@@ -58,7 +61,7 @@ def report(root: Path, records: list[dict]) -> None:
         ("random", "kept"),
     ]:
         runs = [
-            table(records, method=method, memory=memory, training_seed=seed)
+            results.table(method=method, memory=memory, training_seed=seed)
             for seed in TRAINING_SEEDS
         ]
         # Random actions have no training run; their spread is over contexts.
@@ -69,11 +72,12 @@ def report(root: Path, records: list[dict]) -> None:
         rows.append(f"| {name} | {' | '.join(values)} | {', '.join(seeds)} |")
         curve = episode_curve_runs(runs).mean
         curves.append(f"| {name} | {' | '.join(f'{value:.0f}' for value in curve)} |")
-    seconds = [sum(seconds_of(root, name).values()) for name in cells()]
+    seconds = [results.seconds_of(name) for name in results.cells]
     names = [*summary]
     text = f"""# Sample: methods side by side
 
-Written by `python -m experiments.sample.experiment` from results.jsonl; do not edit.
+Written by `agentic experiment report experiments/sample` from results.jsonl, cells.jsonl and \
+data.jsonl; do not edit.
 
 Data: {len(returns)} episodes, mean return {returns.mean():.1f}, best {returns.max():.1f} \
 (fingerprint `{document["data"]["fingerprint"][:16]}`). Target return: the best. Training seeds \
@@ -109,13 +113,18 @@ With {len(TRAINING_SEEDS)} training seeds an interval is little more than their 
 `memory cleared` empties the context before each episode, `index` empties it but tells the model \
 which episode it is in, `random` replaces it by random trajectories of the data.
 """
-    write_bytes(HERE / "report.md", text.encode())
-    write_report([root / name for name in cells()], root / "report.html")
-    for picture in ("episodes", "returns"):
-        name = f"report-{TASK}-{picture}.png"
-        write_bytes(HERE / name, (root / name).read_bytes())
-    print(text)
+    write_bytes(folder / "report.md", text.encode())
+    lines, _ = rows_of(results.runs())
+    for name in ("episodes", "returns"):
+        picture = getattr(figures, name)(lines, returns.tolist(), LIGHT)
+        write_bytes(folder / f"report-{TASK}-{name}.png", figures.png(picture))
 
+
+EXPERIMENT = Experiment(cells(), EPISODES, EVALUATION_SEEDS, report)
 
 if __name__ == "__main__":
-    main("experiments.sample.experiment", cells(), EPISODES, EVALUATION_SEEDS, report)
+    import sys
+
+    from agentic.cli import main
+
+    main(["experiment", "run", str(HERE), *sys.argv[1:]])
