@@ -14,12 +14,10 @@ are therefore compared on windows of 100 steps, with chains of two, few updates 
 
 from pathlib import Path
 
-import numpy as np
-
-from agentic.cells import Cell, Experiment
+from agentic.cells import Experiment
 from agentic.cells.results import Results
+from agentic.cells.variants import variant_cells
 from agentic.dataset import sample_directory
-from agentic.experiment import ExperimentConfig
 
 HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
@@ -58,77 +56,18 @@ ONE_SEED = (
 )
 
 
-def cells() -> list[Cell]:
-    """Return every cell."""
-    return [
-        Cell(
-            name=f"{variant}-{seed}",
-            config=ExperimentConfig(TASK, str(sample_directory()), seed=seed, **fields),
-            target_factors=TARGET_FACTORS if variant == "default" else (1.0,),
-            contexts=4 if variant.startswith("window") else None,
-        )
-        for seed in TRAINING_SEEDS
-        for variant, fields in VARIANTS.items()
-        if seed == TRAINING_SEEDS[0] or variant not in ONE_SEED
-    ]
-
-
 def report(folder: Path, results: Results) -> None:
     """Write report.md from the raw results."""
-    from agentic.files import write_bytes
+    from agentic.cells.variants import write_variants
 
-    document = results.cells["default-100"]
-    returns = np.asarray(results.data_of("default-100")["returns"])
-    best = document["target_return"]
-    rows, targets = [], []
-    for variant, fields in VARIANTS.items():
-        names = [f"{variant}-{seed}" for seed in TRAINING_SEEDS]
-        names = [name for name in names if name in results.cells]
-        runs = [results.table(cell=name, target_return=best) for name in names]
-        seconds = np.mean([results.cells[name]["seconds"]["training"] for name in names])
-        change = ", ".join(f"{key} {value}" for key, value in fields.items()) or "none"
-        means = ", ".join(f"{run.mean():.0f}" for run in runs)
-        episodes = ", ".join(f"{value:.0f}" for value in np.mean([r.mean(0) for r in runs], 0))
-        average = np.mean([run.mean() for run in runs])
-        rows.append(
-            f"| {variant} | {change} | {average:.0f} | {means} | {episodes} | {seconds:.0f} |"
-        )
-    for factor in TARGET_FACTORS:
-        runs = [
-            results.table(cell=f"default-{seed}", target_return=factor * best)
-            for seed in TRAINING_SEEDS
-        ]
-        means = ", ".join(f"{run.mean():.0f}" for run in runs)
-        targets.append(f"| {factor:g} x best = {factor * best:.0f} | {means} |")
-    text = f"""# Recipe: one change at a time
-
-Written by `agentic experiment report experiments/recipe` from results.jsonl, cells.jsonl and \
-data.jsonl; do not edit.
-
-Data: data/sample, mean return {returns.mean():.1f}, best {returns.max():.1f}. Training seeds \
-{TRAINING_SEEDS}, {len(EVALUATION_SEEDS)} contexts (evaluation seeds {EVALUATION_SEEDS[0]} to \
-{EVALUATION_SEEDS[-1]}) of {EPISODES} episodes, target return the data's best, context kept. \
-Commit `{document["commit"]}`; {document["machine"]}. Training seconds are of one core beside \
-other work, so they are upper bounds.
-
-With one or two training seeds a variant, only large differences mean anything.
-
-| variant | change | mean return | each training seed | by episode | training seconds |
-|---|---|---|---|---|---|
-{chr(10).join(rows)}
-
-## Target return
-
-The default recipe, conditioned on other returns than the data's best:
-
-| target return | mean return of each training seed |
-|---|---|
-{chr(10).join(targets)}
-"""
-    write_bytes(folder / "report.md", text.encode())
+    write_variants(folder, results, "Recipe: one change at a time", VARIANTS)
 
 
-EXPERIMENT = Experiment(cells(), EPISODES, EVALUATION_SEEDS, report)
+CELLS = variant_cells(
+    TASK, str(sample_directory()), VARIANTS, TRAINING_SEEDS, TARGET_FACTORS, ONE_SEED,
+    {name: 4 for name in VARIANTS if name.startswith("window")},
+)  # fmt: skip
+EXPERIMENT = Experiment(CELLS, EPISODES, EVALUATION_SEEDS, report)
 
 if __name__ == "__main__":
     import sys
