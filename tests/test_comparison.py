@@ -50,12 +50,21 @@ def test_a_single_run_is_no_ground_for_a_verdict():
 
 
 def test_later_episodes_are_better_worse_or_no_better():
-    text = risen(ROWS)
+    # Falls in one run by more than it rises in the other: the interval holds zero.
+    mixed = Row(
+        "walker_run",
+        "iql",
+        "",
+        "kept",
+        (row("iql", 9, rise=-4).tables + row("iql", 9, rise=1).tables),
+    )
+    text = risen([*ROWS, mixed])
     assert "is better than the first for Decision Transformer (+5 [5, 5])." in text
     assert f"is worse than the first for behaviour cloning ({MINUS}3 [" in text
-    assert (
-        "no better than the first (the interval of the difference holds zero) for Agentic" in text
-    )
+    held = text.partition("no better than the first (the interval of the difference holds zero)")[2]
+    assert f"IQL ({MINUS}1.5 [{MINUS}4, 1])" in held and "Agentic Transformer (0 [0, 0])" in held
+    assert "Only Agentic Transformer remembers earlier episodes" in text
+    assert "remembers" not in risen(ROWS[2:])
     assert "random" not in text
 
 

@@ -97,7 +97,7 @@ def _section(results: Results, task: str, rows: list[Row], data: dict, pictures:
         controls = [row for row in rows if row.name == own.name and row.memory != "kept"]
         said += [sentences.achieved(own, data["returns"])]
         if controls:
-            said.append(_controls(own, controls))
+            said += [_controls(own, controls), f"{own.name}: {sentences.improved(own, controls)}"]
     n = min(row.episodes for row in rows)
     parts = [
         f"## {task}",

@@ -101,6 +101,8 @@ class Tracker:
 
     def begin(self, part: str) -> None:
         """Begin with a part of the work, such as "training"."""
+        if self._start:
+            self._write()  # the last seconds of the part before
         self._start, self._base = time.perf_counter(), self._state.seconds.get(part, 0.0)
         self._state = replace(self._state, part=part, step=0, of=0)
         self._write()

@@ -121,7 +121,14 @@ def risen(rows: Sequence[Row]) -> str:
         "holds zero) for",
         "unknown": "One value, and so no interval, is known of",
     }
-    return " ".join(f"{texts[k]} {sentences.listed(groups[k])}." for k in texts if k in groups)
+    found = [f"{texts[k]} {sentences.listed(groups[k])}." for k in texts if k in groups]
+    remembering = list(dict.fromkeys(row.name for row in rows if row.memory != "kept"))
+    if found and remembering:
+        found.append(
+            f"Only {sentences.listed(remembering)} remembers earlier episodes: what the others "
+            "gain or lose comes of chance and of the initial states, which all methods share."
+        )
+    return " ".join(found)
 
 
 def named(row: Row) -> str:

@@ -113,6 +113,8 @@ def test_whoever_stops_watching_leaves_no_process_behind(launch, tmp_path):
     while next(snapshots).running["slow-0"].part != "ready":
         pass
     _, process = launcher._running["slow-0"]
+    # Ctrl-C in a terminal goes to a whole group: to the launcher's alone.
+    assert os.getpgid(process.pid) == process.pid != os.getpgrp()
     snapshots.close()
     assert process.returncode == -signal.SIGKILL
 
