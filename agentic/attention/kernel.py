@@ -10,7 +10,7 @@ p, ds and the sum of dq are held transposed.
 All arrays are in the block layout of `blocks.py`. A row without any key has m = -inf, l = 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -108,6 +108,17 @@ def at(x: jax.Array, i) -> jax.Array:
 def put(x: jax.Array, block: jax.Array, i) -> jax.Array:
     """Return x with block i replaced."""
     return lax.dynamic_update_index_in_dim(x, block, i, 0)
+
+
+def pick(arrays: Sequence[jax.Array], i) -> list[jax.Array]:
+    """Return block i of each array, as an array of one block."""
+    return [lax.dynamic_slice_in_dim(x, i, 1, 0) for x in arrays]
+
+
+def place(arrays: Sequence[jax.Array], blocks: Sequence[jax.Array], i) -> list[jax.Array]:
+    """Return the arrays with block i of each replaced: `pick` undone."""
+    pairs = zip(arrays, blocks, strict=True)
+    return [lax.dynamic_update_slice_in_dim(x, block, i, 0) for x, block in pairs]
 
 
 def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scale) -> Sums:
