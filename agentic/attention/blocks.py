@@ -14,19 +14,28 @@ import numpy as np
 from agentic.attention.positions import ABSENT
 from agentic.errors import AgenticError
 
+# Blocks this small are not cut further to have four of them to leave out some.
+SMALL = 256
+
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """Rows per block: scores exist for `query` times `key` pairs at once, for each head."""
+    """Most rows per block: scores exist for `query` times `key` pairs at once, for each head."""
 
-    # Forward+backward in ms, float32, causal, two busy CPU cores, jax 0.10.2 (forward alone):
-    #   blocks                         128          256          512         1024   jax.nn (dense)
-    #   B1  T4096 H4 D64        1450 (400)   1100 (320)   1070 (300)   2260 (660)       2240 (750)
-    #   blocks                100        200      400 (one)   jax.nn (dense)
-    #   B16 T400  H1 D128     112 (29)   118 (30)   215 (58)         117 (39)
-    # 256 is within 10 % of the best for both and cuts the second case into blocks of 200.
-    query: int = 256
-    key: int = 256
+    # Forward (forward+backward) in ms, float32, causal, jax 0.10.2, idle CPU:
+    #   two cores                256          512x256          512         1024x512
+    #   B1  T4096 H4  D64   118  (340)      73  (225)      67  (221)      76  (275)
+    #   B1  T4000 H1  D128   52  (174)      43  (116)      32  (104)      32  (104)
+    #   B1  T4096 H16 D64   448 (1438)                    339 (1084)
+    #   one core                 256          512x256          512         1024x512
+    #   B1  T4096 H4  D64   117  (381)     120  (391)     118  (394)     136  (501)
+    #   B1  T4000 H1  D128   47  (164)      49  (169)      48  (166)      53  (184)
+    #   B1  T4096 H16 D64   506 (1721)                    593 (1920)
+    # The compiler's products of blocks of 256 are too small for it to share them among threads.
+    # Where a sequence is short, larger blocks would compute more that causality hides:
+    #   B16 T400  H1  D128, blocks of 200 and 400: two cores 12 (44), 10 (50); one 14 (49), 16 (93)
+    query: int = 512
+    key: int = 512
 
     def __post_init__(self):
         for name in ("query", "key"):
@@ -38,18 +47,24 @@ class BlockSpec:
 
     def fit(self, queries: int, keys: int) -> "BlockSpec":
         """Return the blocks to use for T queries and S keys: one block where the area allows it."""
-        if queries * keys <= self.query * self.key:
+        sides = ((queries, self.query), (keys, self.key))
+        most = [min(block, max(-(-rows // 4), SMALL)) for rows, block in sides]
+        if queries * keys <= most[0] * most[1]:
             return BlockSpec(max(queries, 1), max(keys, 1))
         # Even blocks: 513 rows in blocks of 512 become 2 of 257, not 2 of 512 with half padding.
         query, key = (
-            -(-rows // -(-rows // block))
-            for rows, block in ((queries, self.query), (keys, self.key))
+            -(-rows // -(-rows // block)) for rows, block in zip((queries, keys), most, strict=True)
         )
         return BlockSpec(query, key)
 
     def halves(self, queries: int, keys: int) -> "BlockSpec":
         """Return the blocks for rows that are an early and a late piece: none lies in both."""
         return self.fit(-(-queries // 2), -(-keys // 2))
+
+
+# Of a ring, whose devices hold some blocks of keys, values and gradients more than one alone would:
+# those under way. Devices that share a CPU's threads do not need larger ones to keep them busy.
+RING = BlockSpec(256, 256)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from agentic.attention.blocks import BlockSpec
+from agentic.attention.blocks import RING, BlockSpec
 from agentic.attention.blockwise import blockwise_attention
 from agentic.attention.dense import dense_attention
 from agentic.attention.gathered import gathered_attention
@@ -59,9 +59,10 @@ def choose(
     backend = jax.default_backend() if backend is None else backend
     spec = BlockSpec()
     if devices > 1:
-        blocks = spec.halves(queries, keys)
         if keys * devices <= GATHERED:
+            blocks = spec.halves(queries, keys)
             return Choice("gathered", blocks, f"{keys * devices} keys fit on every device")
+        blocks = RING.halves(queries, keys)
         return Choice("ring", blocks, f"{keys * devices} keys over {devices} devices")
     blocks = spec.fit(queries, keys)
     half = jnp.dtype(dtype).itemsize == 2

@@ -5,12 +5,12 @@ Liu and Abbeel 2023, arXiv 2305.19370): m' = max(m, max_j s_j), a = exp(m - m'),
 l' = a l + sum_j exp(s_j - m'), o' = a o + sum_j exp(s_j - m') v_j; at the end output o / l and
 log-sum-exp m + log l. Backward (Dao et al. 2022, arXiv 2205.14135, appendix B): p = exp(s - lse),
 dv = p^T do, ds = p (do v^T - sum(do * out)), dq = ds k, dk = ds^T q, the last two times scale;
-p and ds are held transposed.
+p, ds and the sum of dq are held transposed.
 
 All arrays are in the block layout of `blocks.py`. A row without any key has m = -inf, l = 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Float32 sums of dq [Nq, B, K, R, D], dk and dv [Nk, B, K, block, D], before scaling."""
+    """Float32 sums of dq [Nq, B, K, D, R], transposed, dk and dv [Nk, B, K, block, D], unscaled."""
 
     q: jax.Array
     k: jax.Array
@@ -67,7 +67,7 @@ def empty_sums(q: jax.Array) -> Sums:
 
 def empty_gradients(q: jax.Array, k: jax.Array) -> Gradients:
     """Return gradients to which no pair has contributed."""
-    return Gradients(zeros(q), zeros(k), zeros(k))
+    return Gradients(zeros(q.swapaxes(-1, -2)), zeros(k), zeros(k))
 
 
 def scores(q, k, q_positions, kv_positions, causal: bool, masked: bool) -> jax.Array:
@@ -108,6 +108,17 @@ def at(x: jax.Array, i) -> jax.Array:
 def put(x: jax.Array, block: jax.Array, i) -> jax.Array:
     """Return x with block i replaced."""
     return lax.dynamic_update_index_in_dim(x, block, i, 0)
+
+
+def pick(arrays: Sequence[jax.Array], i) -> list[jax.Array]:
+    """Return block i of each array, as an array of one block."""
+    return [lax.dynamic_slice_in_dim(x, i, 1, 0) for x in arrays]
+
+
+def place(arrays: Sequence[jax.Array], blocks: Sequence[jax.Array], i) -> list[jax.Array]:
+    """Return the arrays with block i of each replaced: `pick` undone."""
+    pairs = zip(arrays, blocks, strict=True)
+    return [lax.dynamic_update_slice_in_dim(x, block, i, 0) for x, block in pairs]
 
 
 def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scale) -> Sums:
@@ -170,8 +181,11 @@ def backward(
         p = jnp.exp(scale * s - at(context.lse, i)[..., None, :])
         d_s = p * (product(v_j, d_out_i, 3, 3) - at(context.delta, i)[..., None, :])
         p, d_s = p.astype(q.dtype), d_s.astype(q.dtype)
+        # Turned as the fast products on a CPU want it: over the last axis of the one and the first
+        # of the other. Unhindered, the compiler would undo it; d_s is the larger to turn.
+        turned = lax.optimization_barrier(k_j.swapaxes(2, 3))
         return Gradients(
-            put(sums.q, at(sums.q, i) + product(d_s, k_j, 2, 2), i),
+            put(sums.q, at(sums.q, i) + product(turned, d_s, 3, 2), i),
             put(sums.k, at(sums.k, j) + product(d_s, q_i, 3, 2), j),
             put(sums.v, at(sums.v, j) + product(p, d_out_i, 3, 2), j),
         )
@@ -183,7 +197,7 @@ def finish_gradients(gradients: Gradients, scale: float, q, k) -> tuple[jax.Arra
     """Return dq like q [B, T, H, D], dk and dv like k [B, S, K, D], in their dtype."""
     (queries, heads), (keys, k_heads) = q.shape[1:3], k.shape[1:3]
     return (
-        join((gradients.q * scale).astype(q.dtype), heads, queries),
+        join((gradients.q.swapaxes(-1, -2) * scale).astype(q.dtype), heads, queries),
         join((gradients.k * scale).astype(k.dtype), k_heads, keys),
         join(gradients.v.astype(k.dtype), k_heads, keys),
     )

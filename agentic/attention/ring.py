@@ -2,7 +2,9 @@
 
 Each of N devices folds the keys and values it holds into the running sums of its own queries,
 then passes them on: N - 1 sends forward. Backward, the gradients of keys and values travel with
-them and need one send more to come home (Liu et al. 2023, arXiv 2310.01889).
+them and need one send more to come home (Liu et al. 2023, arXiv 2310.01889). They travel block by
+block, each while it is folded in, and take the place of the one that left: a device holds its own
+share and the few blocks under way, however many devices there are.
 """
 
 from functools import partial
@@ -11,7 +13,7 @@ import jax
 from jax import lax
 
 from agentic.attention import kernel
-from agentic.attention.blocks import BlockSpec, cut_operands, dynamic_visits
+from agentic.attention.blocks import RING, BlockSpec, cut_operands, dynamic_visits
 from agentic.attention.positions import check_operands, resolve_scale, share_positions
 
 
@@ -26,7 +28,7 @@ def ring_attention(
     q_positions: jax.Array | None = None,
     kv_positions: jax.Array | None = None,
     scale: float | None = None,
-    blocks: BlockSpec = BlockSpec(),  # noqa: B008 (frozen)
+    blocks: BlockSpec = RING,
 ) -> jax.Array:
     """Return this device's rows of what `dense_attention` gives for the whole sequence.
 
@@ -70,11 +72,16 @@ def _attend_forward(axis_name, causal, scale, blocks, *operands):
         visits = dynamic_visits(q_positions, kv_positions, causal)
         return kernel.forward(sums, q, k, v, q_positions, kv_positions, visits, causal, scale)
 
-    def hop(_, state):
+    def pass_on(j, state):
         sums, travelling = state
-        return fold(sums, *travelling), send(travelling, axis_name)
+        block = kernel.pick(travelling, j)
+        sums = fold(sums, *block)
+        return sums, kernel.place(travelling, send(block, axis_name), j)
 
-    state = kernel.empty_sums(q), (k, v, kv_positions)
+    def hop(_, state):
+        return lax.fori_loop(0, len(k), pass_on, state)
+
+    state = kernel.empty_sums(q), [k, v, kv_positions]
     sums, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
     out, lse = kernel.finish(fold(sums, *travelling), operands[0], scale)
     return out, (*operands, out, lse)
@@ -90,17 +97,25 @@ def _attend_backward(axis_name, causal, scale, blocks, saved, d_out):
         rows = q, k, v, q_positions, kv_positions
         return kernel.backward(gradients, *rows, context, visits, causal, scale)
 
-    def hop(_, state):
-        gradients, travelling = state
-        gradients = fold(gradients, *travelling)
-        d_k, d_v = send((gradients.k, gradients.v), axis_name)
-        return gradients._replace(k=d_k, v=d_v), send(travelling, axis_name)
+    def pass_on(j, state):
+        (d_q, *d_kv), travelling = state
+        block = kernel.pick(travelling, j)
+        d_q, *block_gradients = fold(kernel.Gradients(d_q, *kernel.pick(d_kv, j)), *block)
+        d_kv = kernel.place(d_kv, send(block_gradients, axis_name), j)
+        return kernel.Gradients(d_q, *d_kv), kernel.place(travelling, send(block, axis_name), j)
 
-    state = kernel.empty_gradients(q, k), (k, v, kv_positions)
+    def bring_home(j, d_kv):
+        return kernel.place(d_kv, send(kernel.pick(d_kv, j), axis_name), j)
+
+    def hop(_, state):
+        return lax.fori_loop(0, len(k), pass_on, state)
+
+    state = kernel.empty_gradients(q, k), [k, v, kv_positions]
     gradients, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
-    gradients = fold(gradients, *travelling)
-    d_k, d_v = send((gradients.k, gradients.v), axis_name)
-    gradients = gradients._replace(k=d_k, v=d_v)
+    d_q, *d_kv = fold(gradients, *travelling)
+    if lax.axis_size(axis_name) > 1:
+        d_kv = lax.fori_loop(0, len(k), bring_home, d_kv)
+    gradients = kernel.Gradients(d_q, *d_kv)
     return *kernel.finish_gradients(gradients, scale, *operands[:2]), None, None
 
 

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "convert": "episodes to a store, against merely reading the same files",
     "sampler": "chains drawn from a store, against numpy copying the same bytes",
     "attention": "blockwise attention, against other forms and the rate of matrix products",
+    "ring": "what each device of a ring computes and holds, as devices and tokens grow together",
     "memory": "bytes of a training step against tokens, and the longest context that fits",
     "train": "training steps a second, against the machine's own rate of matrix products",
     "decode": "steps of acting with long contexts, against reading the cache and recomputing it",

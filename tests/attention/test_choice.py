@@ -11,7 +11,7 @@ from agentic.errors import AgenticError
 @pytest.mark.parametrize(
     ("arguments", "options", "kernel", "why"),
     [
-        ((4096, 4096, 64), {}, "blockwise", "blocks of 256 by 256"),
+        ((4096, 4096, 64), {}, "blockwise", "blocks of 512 by 512"),
         ((1, 4096, 64), {}, "dense", "1 queries have few scores"),
         ((4096, 4096, 64, "bfloat16"), {"backend": "gpu"}, "cudnn", "heads of 64 on a GPU"),
         ((4096, 4096, 64, "bfloat16"), {"backend": "gpu", "positions": True}, "blockwise",

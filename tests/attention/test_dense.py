@@ -103,3 +103,10 @@ def test_blocks_fit_within_the_asked_area(queries, keys, query, key):
     assert blocks.query * blocks.key <= query * key
     assert blocks.query <= queries and blocks.key <= keys
     hash(blocks)
+
+
+@pytest.mark.parametrize(
+    ("rows", "block"), [(200, 200), (400, 200), (1000, 250), (1600, 400), (4096, 512), (4100, 456)]
+)
+def test_a_short_sequence_is_cut_small_enough_to_leave_blocks_out(rows, block):
+    assert BlockSpec().fit(rows, rows) == BlockSpec(block, block)

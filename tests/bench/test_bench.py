@@ -19,6 +19,7 @@ SMALL = {
     "sampler": ["--episodes", "5", "--steps", "20", "--trajectories", "2", "--repeats", "2",
                 "--folder", tempfile.gettempdir()],
     "attention": ["--tokens", "64", "--repeats", "1"],
+    "ring": ["--tokens", "64", "--shapes", "2x8", "--devices", "1", "2"],
     "memory": ["--model", "3x128", "--variants", "blockwise", "--trajectories", "2",
                "--steps", "16"],
     "train": ["--model", "3x128", "--trajectories", "2", "--tokens-per-step", "1",

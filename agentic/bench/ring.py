@@ -1,0 +1,111 @@
+"""A ring's devices: what each computes and holds, as devices and tokens grow together.
+
+Nothing runs. Work is counted in pairs of blocks that ring attention computes (`block_products`),
+the largest device's over the mean, in zigzag order and in shares in order. Memory is XLA's analysis
+of attention's forward and backward pass over that many of the machine's devices; a CPU gives as
+many as are asked for.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic.attention import BlockSpec, ring_attention, zigzag
+from agentic.attention.balance import balance, block_products
+from agentic.attention.blocks import RING
+from agentic.bench import Row
+from agentic.errors import AgenticError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure what the devices of a ring compute and hold.
+
+    Attributes:
+        devices: sizes of the ring.
+        tokens: of one device; several for several sizes.
+        shapes: heads times their size, such as 1x128 16x64.
+    """
+
+    devices: tuple[int, ...] = (1, 2, 4, 8)
+    tokens: tuple[int, ...] = (4096, 16384, 65536)
+    shapes: tuple[str, ...] = ("1x128", "16x64")
+
+    def __post_init__(self):
+        for shape in self.shapes:
+            if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", shape):
+                raise AgenticError(f"shapes has {shape!r}; give heads times size, such as 16x64.")
+        for name in ("devices", "tokens"):
+            if min(getattr(self, name), default=0) < 1:
+                raise AgenticError(f"{name} is {getattr(self, name)}; give numbers from 1 on.")
+
+
+def run(options: Options, say: Callable[[str], None]) -> list[Row]:
+    """Return a row for every shape, tokens of a device, and size of the ring."""
+    _want(max(options.devices))
+    rows = []
+    for shape in options.shapes:
+        heads, size = map(int, shape.split("x"))
+        for tokens in options.tokens:
+            first = 0.0
+            for devices in options.devices:
+                say(f"{shape}: compiling for {devices} devices of {tokens} tokens")
+                held = device_bytes(devices, tokens, heads, size)
+                first = first or held
+                order = zigzag(devices, devices * tokens), np.arange(devices * tokens)
+                shares = [block_products(x.reshape(devices, tokens), RING) for x in order]
+                rows.append(
+                    {
+                        "heads x size": shape,
+                        "tokens of a device": tokens,
+                        "devices": devices,
+                        "tokens": devices * tokens,
+                        "MB of a device": held / 1e6,
+                        "over the first ring": held / first,
+                        "work max/mean": balance(shares[0]),
+                        "in order": balance(shares[1]),
+                    }
+                )
+    return rows
+
+
+def device_bytes(devices: int, tokens: int, heads: int, size: int, blocks: BlockSpec = RING) -> int:
+    """Return the temporary bytes of one device, forward and backward, float32 and causal."""
+    mesh = jax.make_mesh(
+        (devices,),
+        ("sequence",),
+        axis_types=(jax.sharding.AxisType.Auto,),
+        devices=jax.devices()[:devices],
+    )
+    rows = jax.P(None, "sequence")
+    attend = partial(ring_attention, axis_name="sequence", blocks=blocks)
+
+    @partial(jax.shard_map, mesh=mesh, in_specs=(rows,) * 4, out_specs=(rows,) * 4)
+    def both(q, k, v, d_out):
+        out, pullback = jax.vjp(attend, q, k, v)
+        return out, *pullback(d_out)
+
+    shape = jax.ShapeDtypeStruct(
+        (1, devices * tokens, heads, size),
+        jnp.float32,
+        sharding=jax.NamedSharding(mesh, rows),
+    )
+    program = jax.jit(both).lower(*[shape] * 4).compile()
+    return program.memory_analysis().temp_size_in_bytes
+
+
+def _want(devices: int) -> None:
+    """Ask for that many devices of a CPU, which is possible until the first is used."""
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", devices)
+    if len(jax.devices()) < devices:
+        raise AgenticError(
+            f"devices has {devices}, and this machine has {len(jax.devices())}; ask for fewer, "
+            "or set JAX_PLATFORMS=cpu."
+        )
