@@ -76,16 +76,11 @@ def _in_short(results: Results, rows: dict[str, list[Row]], data: dict[str, list
     texts += [
         "## Scores of all tasks",
         "Score of the mean return: 0 is what random actions earn, 100 the data's best episode. In "
-        "brackets the 95 % bootstrap interval over training seeds (of random actions over "
-        "contexts).",
+        "brackets its 95 % interval.",
         comparison.scores_table(rows, data),
     ]
-    counts = [len(row.tables) for task in rows.values() for row in task if row.method != "random"]
-    fewest = min(counts)
-    texts.append(
-        f"Methods were trained with as few as {sentences.counted(fewest, 'seed')}: an interval is "
-        "little more than the range of the seeds, so overlap or its absence proves little."
-    )
+    learned = [row for task in rows.values() for row in task if row.method != "random"]
+    texts += [*sentences.about_intervals(learned), "Of random actions it is over contexts."]
     return texts
 
 
