@@ -179,18 +179,18 @@ def _provenance(results: Results, notes: list[str]) -> list[str]:
     if not results.cells:
         return []
     cells = results.cells
-    minutes = []
+    lines = []
     for method in dict.fromkeys(line["method"] for line in cells.values()):
         names = [name for name in cells if cells[name]["method"] == method]
         parts = [
             f"{np.mean([cells[name]['seconds'].get(part, 0.0) for name in names]):.0f}"
             for part in ("training", "evaluation")
         ]
-        minutes.append([method, str(len(names)), *parts])
+        lines.append([method, str(len(names)), *parts])
     total = sum(map(results.seconds_of, cells)) / 3600
     texts = [
         "## How it was made",
-        comparison.markdown(["method", "cells", "seconds of training", "of evaluation"], minutes),
+        comparison.markdown(["method", "cells", "seconds of training", "of evaluation"], lines),
         f"Means of one core each, {total:.1f} core-hours in all, beside whatever else the machine "
         "did, so they are upper bounds.",
         "\n".join(f"- {text}" for text in _sources(results)),

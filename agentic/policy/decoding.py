@@ -37,10 +37,7 @@ class Step(NamedTuple):
 
 
 def prefill(
-    model: AgenticTransformer,
-    chain: Chain,
-    cache: Cache | None = None,
-    axis_name: str | None = None,
+    model: AgenticTransformer, chain: Chain, cache: Cache, axis_name: str | None = None
 ) -> Cache:
     """Return the cache after the chain [B, n', T, ...], n' <= n, has been seen whole.
 

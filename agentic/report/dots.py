@@ -19,7 +19,7 @@ LONG_NAME = 37
 def beside_data(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -> Figure:
     """Draw each row's mean return with its interval and training runs, below the data's returns.
 
-    Dots are training runs (mean over contexts and episodes); random actions have contexts instead.
+    Dots are training runs (mean over contexts and episodes), or contexts where there is one run.
     """
     names = ["the data's episodes", *map(_name, rows)]
     figure, (axes,) = canvas(theme, height=LINE * (len(names) + 0.5))
@@ -43,7 +43,7 @@ def beside_data(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.tick_params(axis="y", labelsize=TICK - 2.5)
-    words(figure, theme, f"{rows[0].task}: methods beside their data", "", "")
+    words(figure, theme, "Methods beside their data", "", "")
     label = "return (bar: mean; line: 95 % interval)"
     figure.text(
         (NAMES + WIDTH - RIGHT) / 2 / WIDTH, 0.3 / figure.get_figheight(), label,

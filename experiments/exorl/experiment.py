@@ -74,10 +74,3 @@ def report(folder: Path, results: Results) -> None:
 
 
 EXPERIMENT = Experiment(cells(), EPISODES, EVALUATION_SEEDS, report, tuple(data()))
-
-if __name__ == "__main__":
-    import sys
-
-    from agentic.cli import main
-
-    main(["experiment", "run", str(HERE), *sys.argv[1:]])

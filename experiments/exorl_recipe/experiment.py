@@ -59,10 +59,3 @@ EXPERIMENT = Experiment(
     report,
     (SOURCE,),
 )
-
-if __name__ == "__main__":
-    import sys
-
-    from agentic.cli import main
-
-    main(["experiment", "run", str(Path(__file__).parent), *sys.argv[1:]])
