@@ -45,8 +45,9 @@ class TrainingConfig:
         accumulate: parts that a batch is cut into, one after another, to save memory; the step is
             that of the whole batch.
         remat: what the backward pass finds in memory and what it computes again, to the same
-            result: "none" keeps all, "block" all but the feed-forward network's insides, "layer"
-            the layers' inputs, "offload" those in the host's memory.
+            result: "none" keeps all, "block" all but the feed-forward network's insides,
+            "attention" the layers' inputs and attention's output, "layer" the layers' inputs,
+            "offload" those in the host's memory.
     """
 
     steps: int = 2500

@@ -1,8 +1,8 @@
 """Exact attention in several forms with one signature, and a choice between them.
 
 Dense is the oracle, blockwise has linear memory, ring and gathered work on a sequence that is split
-over devices; `attend` picks one and `choose` says which and why. Axes: B batch, T queries, S keys,
-H query heads, K key heads (H a multiple of K), D head size.
+over devices, flash is cuDNN's on a GPU; `attend` picks one and `choose` says which and why. Axes:
+B batch, T queries, S keys, H query heads, K key heads (H a multiple of K), D head size.
 """
 
 from agentic.attention.balance import zigzag
@@ -10,7 +10,9 @@ from agentic.attention.blocks import BlockSpec
 from agentic.attention.blockwise import blockwise_attention
 from agentic.attention.choice import Choice, attend, choose
 from agentic.attention.dense import dense_attention
+from agentic.attention.flash import flash_attention, packing
 from agentic.attention.gathered import gathered_attention
+from agentic.attention.kept import keeps_attention
 from agentic.attention.ring import ring_attention
 
 __all__ = [
@@ -20,7 +22,10 @@ __all__ = [
     "blockwise_attention",
     "choose",
     "dense_attention",
+    "flash_attention",
     "gathered_attention",
+    "keeps_attention",
+    "packing",
     "ring_attention",
     "zigzag",
 ]

@@ -14,6 +14,7 @@ from agentic.attention.blocks import (
     dynamic_visits,
     static_visits,
 )
+from agentic.attention.kept import named
 from agentic.attention.positions import (
     check_operands,
     default_offset,
@@ -85,7 +86,7 @@ def _attend_forward(plan, *operands):
     cut = cut_operands(plan.blocks, *operands)
     visits = _visits(plan, q.shape[1], k.shape[1], *cut[3:])
     sums = kernel.forward(kernel.empty_sums(cut[0]), *cut, visits, plan.causal, plan.scale)
-    out, lse = kernel.finish(sums, q, plan.scale)
+    out, lse = named(*kernel.finish(sums, q, plan.scale))
     return out, (*operands, out, lse)
 
 

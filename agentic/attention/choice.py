@@ -11,6 +11,7 @@ from jax import lax
 from agentic.attention.blocks import RING, BlockSpec
 from agentic.attention.blockwise import blockwise_attention
 from agentic.attention.dense import dense_attention
+from agentic.attention.flash import flash_attention
 from agentic.attention.gathered import gathered_attention
 from agentic.attention.ring import ring_attention
 from agentic.errors import AgenticError, closest
@@ -66,13 +67,16 @@ def choose(
         return Choice("ring", blocks, f"{keys * devices} keys over {devices} devices")
     blocks = spec.fit(queries, keys)
     half = jnp.dtype(dtype).itemsize == 2
-    if backend == "gpu" and half and head_size % 8 == 0 and head_size <= 128 and not positions:
+    # cuDNN counts a causal query's keys from the first one, so that fewer queries are not the last.
+    fits = half and head_size % 8 == 0 and head_size <= 128 and queries == keys
+    if backend == "gpu" and fits and not positions:
         return Choice("cudnn", blocks, f"{dtype} with heads of {head_size} on a GPU")
     if queries <= FEW_QUERIES:
         return Choice("dense", blocks, f"{queries} queries have few scores")
     why = f"blocks of {blocks.query} by {blocks.key}"
     if backend == "gpu":
-        reason = "positions are given" if positions else f"{dtype}, heads of {head_size}"
+        reason = f"{dtype}, heads of {head_size}, {queries} queries of {keys} keys"
+        reason = "positions are given" if positions else reason
         why += f"; cudnn cannot: {reason}"
     return Choice("blockwise", blocks, why)
 
@@ -129,18 +133,11 @@ def attend(
 
 
 def _cudnn(q, k, v, *, causal, lengths, q_positions, kv_positions, scale) -> jax.Array:
-    """Return cuDNN's flash attention; it knows prefixes but no positions."""
     if q_positions is not None:
         raise AgenticError("kernel 'cudnn' takes lengths but no positions; use 'blockwise'.")
-    queries, keys = q.shape[1], k.shape[1]
-    own = {} if lengths is None else {"key_value_seq_lengths": lengths.astype(jnp.int32)}
-    if lengths is not None and queries == keys:
-        own["query_seq_lengths"] = own["key_value_seq_lengths"]
-    out = jax.nn.dot_product_attention(
-        q, k, v, is_causal=causal, scale=scale, implementation="cudnn", **own
-    )
-    if lengths is None or queries != keys:
-        return out
-    # A row past its end gives 0 here, as it does everywhere else.
-    present = jnp.arange(queries)[None, :, None, None] < lengths[:, None, None, None]
-    return jnp.where(present, out, jnp.zeros_like(out))
+    if q.shape[1] != k.shape[1]:
+        raise AgenticError(
+            f"kernel 'cudnn' takes as many queries as keys, not {q.shape[1]} and {k.shape[1]}; "
+            "use 'blockwise'."
+        )
+    return flash_attention(q, k, v, causal=causal, lengths=lengths, scale=scale)

@@ -14,6 +14,7 @@ from jax import lax
 
 from agentic.attention import kernel
 from agentic.attention.blocks import RING, BlockSpec, cut_operands, dynamic_visits
+from agentic.attention.kept import named
 from agentic.attention.positions import check_operands, resolve_scale, share_positions
 
 
@@ -83,7 +84,7 @@ def _attend_forward(axis_name, causal, scale, blocks, *operands):
 
     state = kernel.empty_sums(q), [k, v, kv_positions]
     sums, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
-    out, lse = kernel.finish(fold(sums, *travelling), operands[0], scale)
+    out, lse = named(*kernel.finish(fold(sums, *travelling), operands[0], scale))
     return out, (*operands, out, lse)
 
 

@@ -51,7 +51,7 @@ CHAIN_TOKENS = (16_000, 32_000, 128_000, 512_000)
 class Variant(NamedTuple):
     """One way to run the layers."""
 
-    attend: Callable
+    attend: Callable | None  # what the dispatcher picks if None
     whole: bool  # the feed-forward network sees all tokens at once
     remat: Remat
 

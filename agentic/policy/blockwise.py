@@ -13,6 +13,9 @@ from flax import nnx
 from agentic.attention import blockwise_attention, ring_attention
 from agentic.policy.config import PolicyConfig
 
+# A GPU has as many times more to keep busy than a CPU's caches hold.
+GPU_BLOCKS = 16
+
 
 def by_blocks(function: Callable, x: jax.Array, block: int, recompute: bool = True) -> jax.Array:
     """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of a row at a time.
@@ -27,6 +30,11 @@ def by_blocks(function: Callable, x: jax.Array, block: int, recompute: bool = Tr
     x = x.reshape(batch, count, block, width).swapaxes(0, 1)
     x = jax.lax.map(jax.checkpoint(function) if recompute else function, x)
     return x.swapaxes(0, 1).reshape(batch, count * block, width)[:, :tokens]
+
+
+def feedforward_block(config: PolicyConfig) -> int:
+    """Return the tokens of one block of the feed-forward network on the devices at hand."""
+    return config.block * (GPU_BLOCKS if jax.default_backend() == "gpu" else 1)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -100,5 +108,5 @@ class BlockwiseBlock(nnx.Module):
             hidden = nnx.relu(self.feedforward_in(self.feedforward_norm(tokens)))
             return self.feedforward_out(hidden)
 
-        y = by_blocks(feedforward, x, self.config.block, recompute)
+        y = by_blocks(feedforward, x, feedforward_block(self.config), recompute)
         return x + dropout(y, rate, keys[1])

@@ -10,17 +10,24 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from agentic.attention import blockwise_attention
+from agentic.attention import (
+    blockwise_attention,
+    choose,
+    flash_attention,
+    keeps_attention,
+    packing,
+)
 from agentic.errors import AgenticError
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs
 from agentic.policy.parameters import Parameters, bind_frame, bind_layer
 from agentic.policy.transformer import AgenticTransformer
 
-Remat = Literal["none", "block", "layer", "offload"]
+Remat = Literal["none", "block", "attention", "layer", "offload"]
 REMATS: dict[Remat, str] = {
     "none": "keep what the backward pass needs",
     "block": "compute the feed-forward network again, block by block",
+    "attention": "keep the layers' inputs and what attention gives, and compute the rest again",
     "layer": "keep the layers' inputs alone and compute all else again",
     "offload": "the same, with the layers' inputs in the host's memory",
 }
@@ -40,7 +47,7 @@ def run_layers(
     remat: Remat = "block",
     sequence: str | None = None,
     gather: Callable[[str, Any], Any] = lambda _, tree: tree,
-    attend: Callable = blockwise_attention,
+    attend: Callable | None = None,
 ) -> tuple[AgenticTransformer, jax.Array]:
     """Return the network around the layers, and the latents [B, N, W] of flat inputs.
 
@@ -52,7 +59,7 @@ def run_layers(
       sequence: mesh axis over which N is split, where this runs inside shard_map.
       gather: makes whole parameters of this device's share: of the "frame", or of one "layer" at
         a time, so that no more than one is ever whole.
-      attend: what attends where N is not split.
+      attend: what attends where N is not split; by default what `choose` picks.
 
     Raises:
       AgenticError: remat is "offload" where devices cannot reach the host's memory.
@@ -65,6 +72,13 @@ def run_layers(
     around = {name: tree for name, tree in parameters.items() if name != "blocks"}
     frame = bind_frame(config, gather("frame", around))
     x, place, keys = frame.embed(inputs, key)
+    packed = None
+    if attend is None:
+        attend = blockwise_attention
+        if sequence is None and _by_flash(config, x.shape[1]):
+            packed = packing(place)
+            x, place = packed.pack(x), packed.pack(place)
+            attend = _flash(packed.lengths)
 
     def layer(x: jax.Array, own: tuple) -> tuple[jax.Array, None]:
         shares, block_key = own
@@ -74,6 +88,8 @@ def run_layers(
 
     if remat == "layer":
         layer = jax.checkpoint(layer)
+    elif remat == "attention":
+        layer = jax.checkpoint(layer, policy=keeps_attention)
     elif remat == "offload":
         policy = jax.checkpoint_policies.save_and_offload_only_these_names(
             names_which_can_be_saved=[],
@@ -90,4 +106,20 @@ def run_layers(
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *shares)
         layer_keys = None if key is None else jnp.stack(keys[:-1])
         x, _ = jax.lax.scan(layer, x, (stacked, layer_keys))
+    if packed is not None:
+        x = packed.unpack(x)
     return frame, frame.read(x, keys[-1])
+
+
+def _by_flash(config: PolicyConfig, tokens: int) -> bool:
+    """Say whether the dispatcher gives rows in their order to cuDNN."""
+    return choose(tokens, tokens, config.head_size, config.dtype).kernel == "cudnn"
+
+
+def _flash(lengths: jax.Array) -> Callable:
+    """Return attention over packed rows, whose positions say no more than lengths [B]."""
+
+    def attend(q, k, v, *, causal, q_positions, kv_positions) -> jax.Array:
+        return flash_attention(q, k, v, causal=causal, lengths=lengths)
+
+    return attend

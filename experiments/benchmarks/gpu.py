@@ -2,157 +2,241 @@
 
 One command for a machine with a GPU (about 80 GB for the whole of it), needing the repository, its
 dependencies and JAX for that GPU. In DIR, gpu.json is written anew after every part, so that a
-crash loses nothing; a part that fails says so there, and the next one starts.
+crash loses nothing; a part that fails says so there, and the next one starts. Called again, the
+command keeps the parts that are done on the same device by the same commit and runs the others.
 
     products     rate of a large matrix product in bfloat16
-    attention    forward, and forward and backward, ours and cuDNN's, causal, bfloat16
-    training     the 350m preset in bfloat16 with recomputed layers, one chain of 32 and of 128
-                 trajectories x 1000 steps x 4 tokens: 128,000 and 512,000 tokens, with both
-                 attentions: seconds, tokens a second, share of the peak (model FLOPs, counting
-                 nothing twice), peak memory
+    error        of cuDNN and ours against dense attention in float32: |x - y| / |y| of the output
+                 and of dq, dk, dv
+    attention    forward, and forward and backward, causal, bfloat16: cuDNN, ours, ours by blocks
+    training     the 350m preset in bfloat16, one chain of 32 and of 128 trajectories x 1000 steps x
+                 4 tokens: 128,000 and 512,000 tokens, attention's output kept and all else computed
+                 again, or all: seconds, tokens a second, share of the peak, memory. 350m-d128 has 8
+                 heads of 128 in place of 16 of 64: as many weights and operations
 
-Elsewhere, or with --toy, the same parts run at toy size.
+Work is model FLOPs: backward is twice forward and what is computed again counts nothing; of
+attention alone, backward is 2.5 times forward, as is usual there. Steps that take half a minute are
+run once. Elsewhere, or with --toy, the same parts run at toy size.
 """
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agentic import provenance
-from agentic.attention import blockwise_attention
+from agentic.attention import BlockSpec, blockwise_attention, dense_attention, flash_attention
 from agentic.bench.memory import Variant, policy, training_step
 from agentic.bench.train import chain, flops
+from agentic.policy.layers import Remat
+from agentic.policy.presets import PRESETS
 from agentic.run_folder import write_json
 from agentic.training import TrainingConfig, initial_state
 
 # Dense bfloat16 TFLOP/s by the vendor's data sheets, by a part of the device's name.
 PEAKS = {"H100": 989, "H200": 989, "A100": 312}
+LONG = 30.0
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of gpu.json")
     parser.add_argument("--toy", action="store_true", help="toy sizes, as without a GPU")
-    parser.add_argument("--model", default=None, help="preset, 350m by default")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each part; fastest counts")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts whose names start so")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each part; their median")
+    parser.add_argument("--commit", help="of this code, where it is no checkout")
     options = parser.parse_args(arguments)
     gpu = jax.default_backend() == "gpu"
-    toy = options.toy or not gpu
     options.out.mkdir(parents=True, exist_ok=True)
     device = jax.devices()[0]
     document = {
         "command": "python -m experiments.benchmarks.gpu",
         "device": device.device_kind,
-        "toy": toy,
+        "toy": options.toy or not gpu,
         "date": provenance.day(),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(("agentic", "jax", "jaxlib", "flax", "optax")),
+        "commit": options.commit or provenance.commit(),
+        "versions": provenance.versions(("jax", "jaxlib", "flax", "optax")),
         "parts": {},
     }
-
-    def part(name: str, work: Callable[[], dict]) -> dict:
+    document["parts"] = done(options.out / "gpu.json", document)
+    peak = next((float(x) for name, x in PEAKS.items() if name in device.device_kind), None)
+    for name, work in parts(document["toy"], gpu, options.repeats):
+        if name in document["parts"] or not name.startswith(tuple(options.only)):
+            continue
+        most = peak or document["parts"].get("products", {}).get("TFLOP/s", 1.0)
+        started = time.perf_counter()
         try:
-            found = work()
+            found = work(most)
         except Exception as error:  # a part that fails must not take the others along
             found = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"}
-        document["parts"][name] = found
+        document["parts"][name] = found | {"part s": time.perf_counter() - started}
         write_json(options.out / "gpu.json", document)
-        print(name, json.dumps(found), flush=True)
-        return found
-
-    repeats = options.repeats
-    rate = part("products", partial(products, 256 if toy else 8192, repeats)).get("TFLOP/s", 0.0)
-    known = [peak for name, peak in PEAKS.items() if name in device.device_kind]
-    peak = float(known[0]) if known else rate
-    kernels = {"ours": blockwise_attention} | ({"cudnn": cudnn_attention} if gpu else {})
-    for tokens in (256,) if toy else (4096, 16384, 65536, 131072):
-        for name, attend in kernels.items():
-            shape = (1, tokens, 2, 16) if toy else (1, tokens, 16, 64)
-            part(f"attention {name} {tokens}", partial(attention, attend, shape, repeats, peak))
-    model = options.model or ("3x128" if toy else "350m")
-    for n in (1, 2) if toy else (32, 128):
-        for name, attend in kernels.items():
-            work = partial(training, model, n, 16 if toy else 1000, attend, repeats, peak)
-            part(f"training {model} {name} {n} trajectories", work)
+        print(name, json.dumps(document["parts"][name]), flush=True)
 
 
-def cudnn_attention(q, k, v, *, causal: bool, q_positions, kv_positions) -> jax.Array:
-    """Attend by cuDNN; right for whole trajectories in their own order, which these chains are."""
-    return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation="cudnn")
+def done(path: Path, document: dict) -> dict:
+    """Return the parts that need not run again: those of the same device, commit and versions."""
+    if not path.exists():
+        return {}
+    before = json.loads(path.read_text())
+    if any(before[key] != document[key] for key in ("device", "toy", "commit", "versions")):
+        return {}
+    return {name: part for name, part in before["parts"].items() if "failed" not in part}
 
 
-def products(size: int, repeats: int) -> dict:
-    """Return the rate of a square product in bfloat16."""
-    x = jnp.ones((size, size), jnp.bfloat16)
-    seconds = fastest(jax.jit(lambda x: x @ x), (x,), repeats)
+def parts(toy: bool, gpu: bool, repeats: int) -> list[tuple[str, Callable]]:
+    """Return the parts by name, as functions of the peak in TFLOP/s."""
+    heads, size = (2, 16) if toy else (16, 64)
+    few, some, many, most = (128, 128, 256, 256) if toy else (1024, 4096, 16384, 131072)
+    found = [("products", partial(products, 256 if toy else 8192, repeats))]
+    forms = {"ours": blockwise_attention}
+    if gpu:
+        forms = {"cudnn": flash_attention} | forms
+    for name, form in forms.items():
+        found.append((f"error {name}", partial(errors, form, (1, few, heads, size))))
+    for name, form in forms.items():
+        for tokens in sorted({some, many} | ({4 * many, most} if name == "cudnn" else set())):
+            work = partial(attention, form, (1, tokens, heads, size), repeats)
+            found.append((f"attention {name} {tokens}", work))
+    if gpu:
+        with_lengths = partial(attention, _whole, (1, many, heads, size), repeats)
+        found.append((f"attention cudnn with lengths {many}", with_lengths))
+        wide = partial(attention, flash_attention, (1, many, heads // 2, 2 * size), repeats)
+        found.append((f"attention cudnn heads of {2 * size} {many}", wide))
+    for block in (32, 64) if toy else (1024, 2048, 4096):
+        form = partial(blockwise_attention, blocks=BlockSpec(block, block))
+        work = partial(attention, form, (1, many, heads, size), repeats)
+        found.append((f"attention ours blocks of {block} {many}", work))
+    steps = 16 if toy else 1000
+    model = "3x128" if toy else "350m"
+    for n, remat in ((1, "attention"), (2, "layer")) if toy else (
+        (32, "attention"), (32, "layer"), (128, "attention"), (128, "layer")
+    ):  # fmt: skip
+        work = partial(training, model, n, steps, remat, repeats)
+        found.append((f"training {model} {n} trajectories {remat}", work))
+    if not toy:
+        work = partial(training, "350m-d128", 32, steps, "attention", repeats)
+        found.append(("training 350m-d128 32 trajectories attention", work))
+    return found
+
+
+def products(size: int, repeats: int, _) -> dict:
+    """Return the rate of a square product in bfloat16, of random numbers."""
+    x = jax.random.normal(jax.random.key(0), (size, size), jnp.bfloat16)
+    seconds = timed(jax.jit(lambda x: x @ x), (x,), repeats)
     return {"size": size, "seconds": seconds, "TFLOP/s": 2 * size**3 / seconds / 1e12}
+
+
+def operands(shape: tuple[int, ...]) -> jax.Array:
+    """Return q, k, v and the gradient of the output, [4, B, T, H, D], in bfloat16."""
+    return jax.random.normal(jax.random.key(0), (4, *shape), jnp.bfloat16)
+
+
+def both(attend: Callable) -> Callable:
+    """Return (q, k, v, gradient of the output) -> output and gradients."""
+
+    def run(q, k, v, d_out):
+        out, pullback = jax.vjp(partial(attend, causal=True), q, k, v)
+        return out, *pullback(d_out)
+
+    return run
+
+
+def errors(attend: Callable, shape: tuple[int, ...], _) -> dict:
+    """Return the relative error of the output and gradients."""
+    arrays = operands(shape)
+    with jax.default_matmul_precision("float32"):
+        exact = jax.jit(both(dense_attention))(*(x.astype(jnp.float32) for x in arrays))
+    found = jax.jit(both(attend))(*arrays)
+
+    def error(x, y) -> float:
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        return float(np.linalg.norm(x - y) / np.linalg.norm(y))
+
+    return dict(zip(("out", "dq", "dk", "dv"), map(error, found, exact), strict=True))
+
+
+def _whole(q, k, v, *, causal):
+    """Attend by cuDNN with lengths, as the policy does, which here are all there is."""
+    lengths = jnp.full(q.shape[0], q.shape[1], jnp.int32)
+    return flash_attention(q, k, v, causal=causal, lengths=lengths)
 
 
 def attention(attend: Callable, shape: tuple[int, ...], repeats: int, peak: float) -> dict:
     """Return seconds and share of the peak: q, k, v [B, T, H, D] in bfloat16."""
     batch, tokens, heads, size = shape
-    q, k, v = jax.random.normal(jax.random.key(0), (3, *shape), jnp.bfloat16)
-    places = jnp.arange(tokens, dtype=jnp.int32)[None]
-
-    def forward(q, k, v):
-        return attend(q, k, v, causal=True, q_positions=places, kv_positions=places)
-
-    def total(q, k, v):
-        return forward(q, k, v).astype(jnp.float32).sum()
-
+    arrays = operands(shape)
     once = 4 * batch * heads * size * tokens * (tokens + 1) / 2
     found = {}
     for name, function, work in (
-        ("forward", forward, once),
-        ("forward and backward", jax.grad(total, argnums=(0, 1, 2)), 3.5 * once),
+        ("forward", lambda q, k, v, _: attend(q, k, v, causal=True), once),
+        ("forward and backward", both(attend), 3.5 * once),
     ):
-        seconds = fastest(jax.jit(function), (q, k, v), repeats)
+        seconds = timed(jax.jit(function), arrays, repeats)
         found[name] = {"seconds": seconds, "of peak": work / seconds / 1e12 / peak}
     return found
 
 
-def training(model: str, n: int, steps: int, attend: Callable, repeats: int, peak: float) -> dict:
+def training(model: str, n: int, steps: int, remat: Remat, repeats: int, peak: float) -> dict:
     """Return what steps on one chain of n trajectories cost: time, share of the peak, memory."""
-    variant = Variant(attend, False, "layer")
-    config = policy(model, variant, n, steps, "bfloat16")
-    step = training_step(config, variant)
+    name, _, _ = model.partition("-d128")
+    variant = Variant(None, False, remat)
+    config = policy(name, variant, n, steps, "bfloat16")
+    if model != name:
+        width = PRESETS[name].width
+        config = dataclasses.replace(config, heads=width // 128)
     state = initial_state(config, TrainingConfig(loss="all"))
     batch = jax.tree.map(jnp.asarray, chain(config, 1))
-    seconds = []
+    started = time.perf_counter()
     with jax.numpy_dtype_promotion("standard"):
-        for _ in range(repeats + 1):
-            started = time.perf_counter()
-            state, loss = jax.block_until_ready(step(state, batch))
-            seconds.append(time.perf_counter() - started)
-    first, *rest = seconds
-    tokens = n * config.tokens_per_trajectory
-    memory = jax.devices()[0].memory_stats() or {}
+        step = training_step(config, variant).lower(state, batch).compile()
+    compiled = time.perf_counter() - started
+    memory = step.memory_analysis()
+    seconds, losses = [], []
+    while len(seconds) <= repeats and max(seconds, default=0.0) < LONG:
+        started = time.perf_counter()
+        state, loss = jax.block_until_ready(step(state, batch))
+        seconds.append(time.perf_counter() - started)
+        losses.append(float(loss))
+    later = seconds[1:] or seconds
+    tokens, work = n * config.tokens_per_trajectory, flops(config, 1)
     return {
         "tokens": tokens,
-        "loss": float(loss),
-        "first step s": first,
-        "s a step": min(rest),
-        "tokens/s": tokens / min(rest),
-        "of peak": flops(config, 1) / min(rest) / 1e12 / peak,
-        "peak GB of the process so far": memory.get("peak_bytes_in_use", 0) / 1e9,
+        "losses": losses,
+        "compile s": compiled,
+        "s a step": median(later),
+        "steps timed": len(later),
+        "tokens/s": tokens / median(later),
+        "TFLOP a step": work / 1e12,
+        "of peak": work / median(later) / 1e12 / peak,
+        "GB of arguments": memory.argument_size_in_bytes / 1e9,
+        "GB temporary": memory.temp_size_in_bytes / 1e9,
+        "peak GB of the process so far": device_stats().get("peak_bytes_in_use", 0) / 1e9,
     }
 
 
-def fastest(function: Callable, operands: tuple, repeats: int) -> float:
-    """Return the seconds of the fastest of several runs, after one that compiles."""
+def device_stats() -> dict:
+    """Return what the allocator of the first device counts, where it does."""
+    return jax.devices()[0].memory_stats() or {}
+
+
+def timed(function: Callable, operands: tuple, repeats: int) -> float:
+    """Return the median seconds of several runs, after one that compiles."""
     jax.block_until_ready(function(*operands))
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
         jax.block_until_ready(function(*operands))
         seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return median(seconds)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Flat inputs: any order gives the same latents and loss; what is recomputed changes nothing."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import synthetic
 
+from agentic.attention import blockwise_attention
 from agentic.errors import AgenticError
 from agentic.policy.inputs import flatten
 from agentic.policy.layers import REMATS, UNROLLED, run_layers
@@ -70,6 +73,47 @@ def test_many_layers_in_a_loop_are_the_layers_one_by_one(kept):
         parameters, chain
     )
     np.testing.assert_allclose(one_by_one.reshape(looped.shape), looped, atol=1e-5)
+
+
+@pytest.fixture
+def packed(monkeypatch):
+    """Let layers run as on a GPU, on packed rows, and blocks stand in for cuDNN."""
+    monkeypatch.setattr("agentic.policy.layers._by_flash", lambda *_: True)
+    monkeypatch.setattr("agentic.policy.layers.flash_attention", blockwise_attention)
+
+
+@pytest.mark.parametrize("layout", ["5", "chunk of 3"])
+def test_packed_rows_give_the_loss_of_rows_as_they_are(layout, request):
+    config = synthetic.policy_config(layout)
+    case = synthetic.parameters(config), synthetic.chain()
+    order = np.random.default_rng(1).permutation(flatten(config, case[1]).chunk.shape[1])
+    expected = flat_loss(config, "all")(*case)
+    request.getfixturevalue("packed")
+    found = flat_loss(config, "all", order, remat="attention")(*case)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), expected, found)
+
+
+def primitives(jaxpr) -> Counter:
+    """Count the operations of a program by name, those inside others too."""
+    found = Counter()
+    for equation in jaxpr.eqns:
+        found[equation.primitive.name] += 1
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                found += primitives(inner)
+    return found
+
+
+def test_attention_that_is_kept_is_not_computed_again(kept):
+    config = synthetic.policy_config("1", layers=2)
+    parameters, chain = synthetic.parameters(config), kept[1][1]
+
+    def exponentials(remat):
+        step = flat_loss(config, "all", remat=remat)
+        return primitives(jax.make_jaxpr(step)(parameters, chain).jaxpr)["exp"]
+
+    assert exponentials("attention") == exponentials("block") < exponentials("layer")
 
 
 def test_long_sequences_are_decoded_in_blocks_to_the_same_loss(monkeypatch):
