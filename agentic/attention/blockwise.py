@@ -11,6 +11,7 @@ from agentic.attention.blocks import (
     BlockSpec,
     Visits,
     cut_operands,
+    default_blocks,
     dynamic_visits,
     static_visits,
 )
@@ -44,7 +45,7 @@ def blockwise_attention(
     q_positions: jax.Array | None = None,
     kv_positions: jax.Array | None = None,
     scale: float | None = None,
-    blocks: BlockSpec = BlockSpec(),  # noqa: B008 (frozen)
+    blocks: BlockSpec | None = None,
 ) -> jax.Array:
     """Return what `dense_attention` returns, with memory linear in T and S.
 
@@ -55,7 +56,7 @@ def blockwise_attention(
     Args:
       q, k, v, causal, lengths, q_positions, kv_positions, scale: as in `dense_attention`; scale
         is a Python number.
-      blocks: rows per block, any size; T and S need not be multiples.
+      blocks: rows per block, any size, by default the device's; T and S need not be multiples.
 
     Returns:
       [B, T, H, D] in q's dtype.
@@ -68,7 +69,7 @@ def blockwise_attention(
     plan = Plan(
         causal=causal,
         scale=resolve_scale(scale, q.shape[-1]),
-        blocks=blocks.fit(queries, keys),
+        blocks=(blocks or default_blocks()).fit(queries, keys),
         offset=default_offset(queries, keys) if q_positions is None else None,
         all_present=q_positions is None and lengths is None,
     )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from agentic.attention.blocks import RING, BlockSpec
+from agentic.attention.blocks import BlockSpec, default_blocks
 from agentic.attention.blockwise import blockwise_attention
 from agentic.attention.dense import dense_attention
 from agentic.attention.flash import flash_attention
@@ -58,12 +58,12 @@ def choose(
       backend: "cpu", "gpu" or "tpu"; JAX's default if None.
     """
     backend = jax.default_backend() if backend is None else backend
-    spec = BlockSpec()
+    spec = default_blocks(backend)
     if devices > 1:
         if keys * devices <= GATHERED:
             blocks = spec.halves(queries, keys)
             return Choice("gathered", blocks, f"{keys * devices} keys fit on every device")
-        blocks = RING.halves(queries, keys)
+        blocks = default_blocks(backend, ring=True).halves(queries, keys)
         return Choice("ring", blocks, f"{keys * devices} keys over {devices} devices")
     blocks = spec.fit(queries, keys)
     half = jnp.dtype(dtype).itemsize == 2

@@ -24,7 +24,7 @@ def gathered_attention(
     q_positions: jax.Array | None = None,
     kv_positions: jax.Array | None = None,
     scale: float | None = None,
-    blocks: BlockSpec = BlockSpec(),  # noqa: B008 (frozen)
+    blocks: BlockSpec | None = None,
 ) -> jax.Array:
     """Return what `ring_attention` returns; arguments, place and errors are the same."""
     check_operands(q, k, v, lengths, q_positions, kv_positions)

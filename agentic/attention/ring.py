@@ -13,7 +13,7 @@ import jax
 from jax import lax
 
 from agentic.attention import kernel
-from agentic.attention.blocks import RING, BlockSpec, cut_operands, dynamic_visits
+from agentic.attention.blocks import BlockSpec, cut_operands, default_blocks, dynamic_visits
 from agentic.attention.kept import named
 from agentic.attention.positions import check_operands, resolve_scale, share_positions
 
@@ -29,7 +29,7 @@ def ring_attention(
     q_positions: jax.Array | None = None,
     kv_positions: jax.Array | None = None,
     scale: float | None = None,
-    blocks: BlockSpec = RING,
+    blocks: BlockSpec | None = None,
 ) -> jax.Array:
     """Return this device's rows of what `dense_attention` gives for the whole sequence.
 
@@ -42,7 +42,7 @@ def ring_attention(
       lengths: int32 [B], the valid prefix of the whole sequence.
       q_positions, kv_positions: this device's share of the positions, in any order; without them
         rows are numbered through the whole sequence.
-      blocks: rows per block within one device's share.
+      blocks: rows per block within one device's share; by default the device's.
 
     Returns:
       [B, T, H, D] in q's dtype.
@@ -58,7 +58,8 @@ def ring_attention(
     scale = resolve_scale(scale, q.shape[-1])
     # The device index comes along because whatever travels must vary over the ring's axis.
     *operands, _ = kernel.vary_alike(q, k, v, *positions, device)
-    return _attend(axis_name, causal, scale, blocks.halves(queries, keys), *operands)
+    blocks = (blocks or default_blocks(ring=True)).halves(queries, keys)
+    return _attend(axis_name, causal, scale, blocks, *operands)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))

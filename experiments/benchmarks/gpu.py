@@ -3,7 +3,7 @@
 One command for a machine with a GPU (about 80 GB for the whole of it), needing the repository, its
 dependencies and JAX for that GPU. In DIR, gpu.json is written anew after every part, so that a
 crash loses nothing; a part that fails says so there, and the next one starts. Called again, the
-command keeps the parts that are done on the same device by the same commit and runs the others.
+command keeps the parts that are done on the same device with the same versions and runs the others.
 
     products     rate of a large matrix product in bfloat16
     error        of cuDNN and ours against dense attention in float32: |x - y| / |y| of the output
@@ -56,13 +56,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     gpu = jax.default_backend() == "gpu"
     options.out.mkdir(parents=True, exist_ok=True)
-    device = jax.devices()[0]
+    device, commit = jax.devices()[0], options.commit or provenance.commit()
     document = {
         "command": "python -m experiments.benchmarks.gpu",
         "device": device.device_kind,
         "toy": options.toy or not gpu,
         "date": provenance.day(),
-        "commit": options.commit or provenance.commit(),
         "versions": provenance.versions(("jax", "jaxlib", "flax", "optax")),
         "parts": {},
     }
@@ -77,17 +76,18 @@ def main(arguments: list[str] | None = None) -> None:
             found = work(most)
         except Exception as error:  # a part that fails must not take the others along
             found = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"}
-        document["parts"][name] = found | {"part s": time.perf_counter() - started}
+        took = {"part s": time.perf_counter() - started, "commit": commit}
+        document["parts"][name] = found | took
         write_json(options.out / "gpu.json", document)
         print(name, json.dumps(document["parts"][name]), flush=True)
 
 
 def done(path: Path, document: dict) -> dict:
-    """Return the parts that need not run again: those of the same device, commit and versions."""
+    """Return the parts that need not run again: those of the same device and versions."""
     if not path.exists():
         return {}
     before = json.loads(path.read_text())
-    if any(before[key] != document[key] for key in ("device", "toy", "commit", "versions")):
+    if any(before[key] != document[key] for key in ("device", "toy", "versions")):
         return {}
     return {name: part for name, part in before["parts"].items() if "failed" not in part}
 
@@ -105,26 +105,28 @@ def parts(toy: bool, gpu: bool, repeats: int) -> list[tuple[str, Callable]]:
     for name, form in forms.items():
         for tokens in sorted({some, many} | ({4 * many, most} if name == "cudnn" else set())):
             work = partial(attention, form, (1, tokens, heads, size), repeats)
-            found.append((f"attention {name} {tokens}", work))
+            found.append((f"attention {name}, {tokens} tokens", work))
     if gpu:
         with_lengths = partial(attention, _whole, (1, many, heads, size), repeats)
-        found.append((f"attention cudnn with lengths {many}", with_lengths))
-        wide = partial(attention, flash_attention, (1, many, heads // 2, 2 * size), repeats)
-        found.append((f"attention cudnn heads of {2 * size} {many}", wide))
-    for block in (32, 64) if toy else (1024, 2048, 4096):
+        found.append((f"attention cudnn with lengths, {many} tokens", with_lengths))
+        for tokens in (many, most):
+            shape = (1, tokens, heads // 2, 2 * size)
+            work = partial(attention, flash_attention, shape, repeats)
+            found.append((f"attention cudnn by heads of {2 * size}, {tokens} tokens", work))
+    for block in (32, 64) if toy else (512, 1024, 2048, 4096):
         form = partial(blockwise_attention, blocks=BlockSpec(block, block))
         work = partial(attention, form, (1, many, heads, size), repeats)
-        found.append((f"attention ours blocks of {block} {many}", work))
+        found.append((f"attention ours by blocks of {block}, {many} tokens", work))
     steps = 16 if toy else 1000
     model = "3x128" if toy else "350m"
     for n, remat in ((1, "attention"), (2, "layer")) if toy else (
         (32, "attention"), (32, "layer"), (128, "attention"), (128, "layer")
     ):  # fmt: skip
         work = partial(training, model, n, steps, remat, repeats)
-        found.append((f"training {model} {n} trajectories {remat}", work))
+        found.append((f"training {model}, {n} trajectories, {remat}", work))
     if not toy:
         work = partial(training, "350m-d128", 32, steps, "attention", repeats)
-        found.append(("training 350m-d128 32 trajectories attention", work))
+        found.append(("training 350m-d128, 32 trajectories, attention", work))
     return found
 
 
