@@ -15,8 +15,9 @@ import synthetic
 from agentic import checkpoint
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
-from agentic.experiment import METHODS, ExperimentConfig, load_policy, run
+from agentic.experiment import METHODS, ExperimentConfig, run
 from agentic.interruption import Interrupted
+from agentic.trained_policy import load_policy
 from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"

@@ -17,8 +17,9 @@ from agentic.baselines.config import BaselineConfig, IQLConfig, TD3BCConfig, TD3
 from agentic.dataset.exorl import list_episodes
 from agentic.errors import AgenticError
 from agentic.evaluation import evaluate
-from agentic.experiment import ExperimentConfig, configure, load_policy, run
+from agentic.experiment import ExperimentConfig, configure, run
 from agentic.interruption import Interrupted
+from agentic.trained_policy import load_policy
 
 TASK = "cartpole_swingup"
 OPTIONS = {"width": 8, "batch_size": 4, "steps": 4, "log_every": 1, "checkpoint_every": 2}
