@@ -125,8 +125,9 @@ def test_the_policy_acts_as_the_actor_on_normalised_observations(finished, data)
     assert (earlier.act(observations) != policy.act(observations)).any()
     with pytest.raises(AgenticError, match=r"has no checkpoint of step 3; it has \[2, 4\]"):
         load_policy(finished["td3_bc"], step=3)
-    with pytest.raises(AgenticError, match="td3_bc acts without a context; leave out cache_dtype"):
-        load_policy(finished["td3_bc"], cache_dtype="bfloat16")
+    for option in ({"cache_dtype": "bfloat16"}, {"devices": 1}):
+        with pytest.raises(AgenticError, match="td3_bc acts without a context; leave out cache_"):
+            load_policy(finished["td3_bc"], **option)
 
 
 @pytest.mark.parametrize("method", METHODS)
