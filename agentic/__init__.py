@@ -14,7 +14,7 @@ _HOMES = {
     "configure": "agentic.experiment",
     "evaluate": "agentic.evaluation",
     "load_dataset": "agentic.dataset",
-    "load_policy": "agentic.experiment",
+    "load_policy": "agentic.trained_policy",
     "register": "agentic.simulation",
     "run": "agentic.experiment",
     "sample_directory": "agentic.dataset",

@@ -16,24 +16,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     On any exception, Ctrl-C included, the temporary file is removed and `path` stays as it was.
     An OSError (a full disk, a folder without permission) becomes an AgenticError.
     """
-    # Not ending in .npz or .h5, so that nobody who lists data can mistake it for some.
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _renamed(path) as temporary:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AgenticError(
-            f"{path} could not be written ({reason}); nothing was left behind, "
-            "so free space or choose another place and run it again."
-        ) from error
-    finally:
-        # Gone already, or never made: then there is nothing to remove.
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -51,11 +37,20 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise AgenticError(f"{path} exists already; choose another name or remove it first.")
+    with _renamed(path) as temporary:
+        # An earlier try that was killed may have left one.
+        _remove(temporary)
+        temporary.mkdir()
+        yield temporary
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Yield the temporary path, which is renamed in the end, and is gone whatever happens."""
+    # Not ending in .npz or .h5, so that nobody who lists data can mistake it for some.
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        # An earlier try that was killed may have left one.
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -65,4 +60,11 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
             "so free space or choose another place and run it again."
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder as far as that is possible; there may be none."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()

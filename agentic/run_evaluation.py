@@ -26,11 +26,11 @@ from agentic.evaluation import (
     evaluate,
     target_of,
 )
-from agentic.experiment import latest_step, load_policy
 from agentic.interruption import Interrupted
 from agentic.ledger import Ledger
 from agentic.run_folder import read_config
 from agentic.simulation.tasks import get_task
+from agentic.trained_policy import latest_step, load_policy
 
 # Reported seeds start here; nothing is tuned on them.
 SEEDS = tuple(range(16))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from agentic.report.comparison import (
     beaten,
@@ -99,6 +100,10 @@ def test_the_picture_has_a_line_a_row_and_the_data_on_top(theme):
     ]  # fmt: skip
     dots = sum(len(dot.get_offsets()) for dot in axes.collections)
     assert dots == 2 * 5 + 2  # training runs, and contexts of random actions
+    *learned, chance = (to_hex(dot.get_facecolor()[0]) for dot in axes.collections)
+    # A method's colour is also that of its control below; random actions are grey like the data.
+    assert learned == [theme.series[index] for index in (0, 0, 1, 2, 3)]
+    assert chance == theme.quiet
     bottom, top = axes.get_ylim()
     assert bottom > len(ROWS) and top < 0  # the first name stands highest
     assert png(figure).startswith(b"\x89PNG")

@@ -15,8 +15,9 @@ import synthetic
 from agentic import checkpoint
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
-from agentic.experiment import METHODS, ExperimentConfig, load_policy, run
+from agentic.experiment import METHODS, ExperimentConfig, run
 from agentic.interruption import Interrupted
+from agentic.trained_policy import load_policy
 from agentic.training import NonFiniteLoss, initial_state
 
 TASK = "cartpole_swingup"
@@ -214,6 +215,9 @@ def test_a_run_acts_with_a_cache_of_another_dtype_or_over_several_devices(finish
     once, rounded, shared = (policy.act(np.ones(5)) for policy in (plain, narrow, split))
     np.testing.assert_allclose(shared, once, atol=1e-5)
     np.testing.assert_allclose(rounded, once, atol=0.02)
+    held = [jax.tree.leaves(policy._cache.layers)[0] for policy in (plain, narrow, split)]
+    assert [keys.dtype.itemsize for keys in held] == [4, 2, 4]  # bytes
+    assert [len(keys.sharding.device_set) for keys in held] == [1, 1, 2]
     with pytest.raises(AgenticError, match="devices is 99; this process has 1 to 8"):
         load_policy(finished, devices=99)
     with pytest.raises(AgenticError, match="cache_dtype is 'bf16'; did you mean 'bfloat16'"):

@@ -17,8 +17,9 @@ import pytest
 import agentic
 from agentic import checkpoint, processes
 from agentic.errors import AgenticError
-from agentic.experiment import ExperimentConfig, load_data, load_policy, run
+from agentic.experiment import ExperimentConfig, load_data, run
 from agentic.processes import Processes
+from agentic.trained_policy import load_policy
 from agentic.training import state_like
 
 ROOT = Path(agentic.__file__).parent.parent

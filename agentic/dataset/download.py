@@ -1,7 +1,7 @@
 """One verified download of one data set, in steps that can each be killed and taken up again.
 
 transfer   the archive arrives in a partial file          (`agentic.dataset.transfer`)
-verify     its size, its ETag, its sha256                 (`agentic.dataset.integrity`)
+verify     its ETag, as far as that is a digest; sha256   (`agentic.dataset.integrity`)
 unpack     every member with its CRC into a new folder    (`agentic.dataset.archive`)
 finish     a manifest, and the folder takes its name      (`agentic.dataset.landing`)
 """
@@ -146,7 +146,11 @@ def _refuse_too_small_a_disk(landing: Landing, free: int, archive: int, unpacked
 
 
 def _verified(landing: Landing) -> Iterator[Progress]:
-    """Compare the archive with what the server announced; then it takes its name."""
+    """Compare the archive with the ETag that the server announced; then it takes its name.
+
+    Where they differ, nothing is known: ETags of encrypted objects look like digests and are none.
+    The archive's own CRCs decide.
+    """
     source = landing.source()
     total = landing.received()
     reading = digest(landing.partial, kind_of(source.etag, total))
@@ -157,14 +161,14 @@ def _verified(landing: Landing) -> Iterator[Progress]:
         except StopIteration as end:
             digests = end.value
             break
-    if digests.etag is not None and digests.etag != plain(source.etag):
-        landing.forget()
-        raise AgenticError(
-            f"what arrived from {source.url} is not what was announced (ETag "
-            f"{plain(source.etag)}, arrived {digests.etag}), so it was deleted; run the "
-            "same command again, or use another --mirror."
+    same = digests.etag == plain(source.etag)
+    if digests.etag is not None and not same:
+        note = (
+            f"the ETag {plain(source.etag)} is not the digest of what arrived ({digests.etag}): "
+            "it may be none, or the archive is damaged, which the CRC of every file will tell"
         )
-    landing.write_source(replace(source, sha256=digests.sha256))
+        yield Progress("verifying", total, total, note)
+    landing.write_source(replace(source, sha256=digests.sha256, etag_verified=same))
     landing.partial.replace(landing.archive)
 
 
@@ -188,11 +192,10 @@ def _unpacked(landing: Landing, limits: Limits) -> Iterator[Progress]:
 
 def _damaged(landing: Landing, damage: Damaged) -> AgenticError:
     source = landing.source()
-    proven = kind_of(source.etag, source.size) is not None
     way_out = (
         "these are the bytes that the server announced, so its own copy is damaged: use another "
         "--mirror"
-        if proven
+        if source.etag_verified
         else "run the same command again, or use another --mirror"
     )
     landing.forget()
@@ -208,7 +211,7 @@ def _manifest(landing: Landing, members: tuple[Member, ...]) -> Manifest:
         url=source.url,
         size=source.size,
         etag=source.etag,
-        etag_verified=kind_of(source.etag, source.size) is not None,
+        etag_verified=source.etag_verified,
         sha256=source.sha256,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         members=members,

@@ -3,7 +3,8 @@
 S3 gives a file uploaded in one piece the ETag md5(bytes), and one uploaded in n parts
 md5(md5(part 1) ... md5(part n)) followed by "-n". The size of the parts is not told; the usual one
 is 8 MiB, and it is taken where it gives the right n. Other ETags (of a web server: time and size)
-say nothing about the content.
+say nothing about the content. Those of encrypted objects look the same and are random, so that
+equality proves everything and difference nothing.
 """
 
 import hashlib
@@ -49,7 +50,7 @@ def digest(path: Path, kind: str | None) -> Iterator[int]:
 
 
 def kind_of(etag: str | None, size: int) -> str | None:
-    """Return how the ETag of a file of `size` bytes was made from its content: md5 or multipart.
+    """Return how the ETag of a file of `size` bytes may come of its content: md5 or multipart.
 
     None where it says nothing about the content, or was made with parts of another size.
     """

@@ -31,6 +31,7 @@ class Source:
     size: int | None
     etag: str | None
     sha256: str | None = None  # once the whole archive is verified
+    etag_verified: bool = False  # then: whether the ETag is a digest of the archive
 
     def same_file(self, other: "Source") -> bool:
         """Return whether bytes of the two may be joined: one size, and one ETag or address.
@@ -59,7 +60,7 @@ class Manifest:
     url: str
     size: int
     etag: str | None
-    etag_verified: bool  # False where the ETag is none, or says nothing about the content
+    etag_verified: bool  # False where there is no ETag, or it is no digest of the archive
     sha256: str
     date: str
     members: tuple[Member, ...]

@@ -1,6 +1,7 @@
 """The picture of methods beside the data: every training run a dot, intervals, and the data."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,8 +26,9 @@ def beside_data(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme
     figure, (axes,) = canvas(theme, height=LINE * (len(names) + 0.5))
     figure.subplots_adjust(left=NAMES / WIDTH)
     _distribution(axes, np.asarray(data_returns, float), theme)
+    colours = _colours(rows, theme)
     for line, row in enumerate(rows, start=1):
-        colour = theme.series[_methods(rows).index(row.method) % len(theme.series)]
+        colour = colours[row.method]
         means = [table.mean() for table in row.tables]
         if not row.over_runs:
             means = row.tables[0].mean(axis=1)
@@ -57,8 +59,10 @@ def _name(row: Row) -> str:
     return row.name if row.memory == "kept" else f"\N{EN DASH} {row.memory_words}"
 
 
-def _methods(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.method for row in rows))
+def _colours(rows: Sequence[Row], theme: Theme) -> dict[str, str]:
+    """Return every method's colour; random actions have learned nothing and get none."""
+    methods = dict.fromkeys(row.method for row in rows if row.method != "random")
+    return {**dict(zip(methods, cycle(theme.series))), "random": theme.quiet}
 
 
 def _distribution(axes, returns: np.ndarray, theme: Theme) -> None:

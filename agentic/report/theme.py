@@ -17,7 +17,9 @@ TITLE, LABEL, TICK = 14, 12.5, 12
 
 @dataclass(frozen=True)
 class Theme:
-    """paper behind the axes, ink for text, quiet for the data's own lines, one colour a series."""
+    """paper behind the axes, ink for text, one colour a series, quiet for what series are held
+    against: the data's own lines, and random actions.
+    """
 
     paper: str
     ink: str

@@ -3,9 +3,8 @@
 Question:  loss, how the last trajectory is drawn, chain length, tokens a step, steps a token,
            embeddings, dropout, completion mode and target return: what does each do to the return?
 Command:   agentic experiment run experiments/recipe
-           (or, the same, python -m experiments.recipe.experiment)
 Hardware:  2 CPU cores, no GPU; every cell on one core, two cells side by side
-Time:      see report.md, which this script writes with the results
+Time:      see report.md, which the command writes with the results
 
 Training seeds 100 and 101, evaluation seeds 1000 to 1015: for choosing, never for reporting.
 Whole episodes of separate tokens cost a hundred times what joint tokens of twenty steps do. Layouts
@@ -19,7 +18,6 @@ from agentic.cells.results import Results
 from agentic.cells.variants import variant_cells
 from agentic.dataset import sample_directory
 
-HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
 TRAINING_SEEDS = (100, 101)
 EVALUATION_SEEDS = tuple(range(1000, 1016))
@@ -68,10 +66,3 @@ CELLS = variant_cells(
     {name: 4 for name in VARIANTS if name.startswith("window")},
 )  # fmt: skip
 EXPERIMENT = Experiment(CELLS, EPISODES, EVALUATION_SEEDS, report)
-
-if __name__ == "__main__":
-    import sys
-
-    from agentic.cli import main
-
-    main(["experiment", "run", str(HERE), *sys.argv[1:]])

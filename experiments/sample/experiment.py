@@ -4,9 +4,8 @@ Question:  AT, DT, BC and BC-10 % trained on data/sample with one budget, agains
            is what AT gains over episodes learned in context? (controls: memory cleared, index only,
            replaced by random trajectories)
 Command:   agentic experiment run experiments/sample
-           (or, the same, python -m experiments.sample.experiment)
 Hardware:  2 CPU cores, no GPU; every cell on one core, two cells side by side
-Time:      see report.md, which this script writes with the results
+Time:      see report.md, which the command writes with the results
 
 Training seeds 0, 1, 2 and evaluation seeds 0 to 15 are reported and were used to choose nothing;
 recipes were chosen on training seeds from 100 and evaluation seeds from 1000 (experiments/recipe).
@@ -22,7 +21,6 @@ from agentic.cells.results import Results
 from agentic.dataset import sample_directory
 from agentic.experiment import METHODS, ExperimentConfig
 
-HERE = Path(__file__).resolve().parent
 TASK = "cartpole_swingup"
 TRAINING_SEEDS = (0, 1, 2)
 EVALUATION_SEEDS = tuple(range(16))
@@ -121,10 +119,3 @@ which episode it is in, `random` replaces it by random trajectories of the data.
 
 
 EXPERIMENT = Experiment(cells(), EPISODES, EVALUATION_SEEDS, report)
-
-if __name__ == "__main__":
-    import sys
-
-    from agentic.cli import main
-
-    main(["experiment", "run", str(HERE), *sys.argv[1:]])

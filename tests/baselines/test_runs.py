@@ -17,8 +17,9 @@ from agentic.baselines.config import BaselineConfig, IQLConfig, TD3BCConfig, TD3
 from agentic.dataset.exorl import list_episodes
 from agentic.errors import AgenticError
 from agentic.evaluation import evaluate
-from agentic.experiment import ExperimentConfig, configure, load_policy, run
+from agentic.experiment import ExperimentConfig, configure, run
 from agentic.interruption import Interrupted
+from agentic.trained_policy import load_policy
 
 TASK = "cartpole_swingup"
 OPTIONS = {"width": 8, "batch_size": 4, "steps": 4, "log_every": 1, "checkpoint_every": 2}
@@ -124,8 +125,9 @@ def test_the_policy_acts_as_the_actor_on_normalised_observations(finished, data)
     assert (earlier.act(observations) != policy.act(observations)).any()
     with pytest.raises(AgenticError, match=r"has no checkpoint of step 3; it has \[2, 4\]"):
         load_policy(finished["td3_bc"], step=3)
-    with pytest.raises(AgenticError, match="td3_bc acts without a context; leave out cache_dtype"):
-        load_policy(finished["td3_bc"], cache_dtype="bfloat16")
+    for option in ({"cache_dtype": "bfloat16"}, {"devices": 1}):
+        with pytest.raises(AgenticError, match="td3_bc acts without a context; leave out cache_"):
+            load_policy(finished["td3_bc"], **option)
 
 
 @pytest.mark.parametrize("method", METHODS)

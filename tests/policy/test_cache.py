@@ -65,12 +65,20 @@ def test_a_cache_split_over_devices_acts_as_one_device_does(devices):
     np.testing.assert_allclose(actual["split"], actual["one"], atol=1e-5)
 
 
-def test_nothing_is_compiled_after_the_first_step_whatever_ends_or_is_evicted():
-    config, chain = synthetic.policy_config("1", width=24), as_lived(synthetic.chain(LONG))
-    policy = policy_of(config)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_nothing_is_compiled_after_the_first_step_whatever_ends_or_is_evicted(devices, caplog):
+    config, chain = synthetic.policy_config("chunk of 3"), as_lived(synthetic.chain(LONG))
+    compiled.cache_clear()
+    policy = policy_of(config, mesh=None if devices == 1 else cache_mesh(devices))
     policy.reset(2)
-    live(policy, chain)
-    assert policy._compiled.extend._cache_size() == policy._compiled.act._cache_size() == 1
+    with jax.log_compiles():
+        policy.act(chain.observations[:, 0, 0])
+        # Seen here, or the silence below would prove nothing.
+        assert "Compiling jit(extend)" in caplog.text and "Compiling jit(act)" in caplog.text
+        caplog.clear()
+        policy.reset(2)
+        live(policy, chain)
+    assert "Compiling" not in caplog.text
 
 
 def test_a_narrow_cache_acts_nearly_as_a_wide_one():
