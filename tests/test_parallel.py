@@ -86,6 +86,13 @@ def assert_same(found, expected):
         np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
+@pytest.fixture
+def ringing(monkeypatch):
+    """Let keys and values of sequences this short travel a ring all the same."""
+    monkeypatch.setattr("agentic.attention.choice.GATHERED", 0)
+
+
+@pytest.mark.usefixtures("ringing")
 @pytest.mark.parametrize("shape", MESHES, ids=str)
 def test_every_mesh_takes_the_steps_of_one_device(alone, shape):
     mesh = make_mesh(shape)
@@ -93,6 +100,13 @@ def test_every_mesh_takes_the_steps_of_one_device(alone, shape):
     for loss, expected in alone.items():  # one program: which steps count comes with the batch
         assert_same(steps_on(mesh, step, loss), expected)
     assert step._cache_size() == 1
+
+
+@pytest.mark.parametrize("shape", [MeshShape(2, 2, 2), MeshShape(1, 1, 8)], ids=str)
+def test_gathered_keys_and_values_take_the_steps_of_one_device(alone, shape):
+    mesh = make_mesh(shape)
+    step = make_mesh_step(CONFIG, TRAINING, mesh)
+    assert_same(steps_on(mesh, step, "all"), alone["all"])
 
 
 def test_micro_batches_take_the_step_of_the_whole_batch(alone):
@@ -144,6 +158,7 @@ def test_a_devices_share_of_the_state_falls_with_fsdp():
     assert eight.alias_size_in_bytes >= mine  # the state's buffers are taken over
 
 
+@pytest.mark.usefixtures("ringing")
 def test_a_devices_memory_stays_when_devices_and_tokens_grow_together():
     def temporary(devices: int) -> int:
         steps = 256 * devices

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agentic.attention import blockwise_attention, ring_attention
+from agentic.attention import attend as attend_split
+from agentic.attention import blockwise_attention
 from agentic.policy.config import PolicyConfig
 
 # A GPU has as many times more to keep busy than a CPU's caches hold.
@@ -76,16 +77,17 @@ class BlockwiseBlock(nnx.Module):
     ) -> jax.Array:
         """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W].
 
-        `sequence` is the mesh axis over which the tokens are split, inside shard_map. `recompute`
-        keeps nothing of the feed-forward network for the backward pass. `attend` is what attends
-        where the tokens are all here.
+        `sequence` is the mesh axis over which the tokens are split, inside shard_map; whether keys
+        and values then travel a ring or are gathered at once is the dispatcher's to say.
+        `recompute` keeps nothing of the feed-forward network for the backward pass. `attend` is
+        what attends where the tokens are all here.
         """
         q, k, v = self.project(x)
         places = {"q_positions": positions, "kv_positions": positions}
         if sequence is None:
             y = attend(q, k, v, causal=True, **places)
         else:
-            y = ring_attention(q, k, v, causal=True, axis_name=sequence, **places)
+            y = attend_split(q, k, v, causal=True, axis_name=sequence, **places)
         return self.residual(x, y, key, recompute)
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -1,0 +1,36 @@
+"""The GPU's benchmark runs anywhere at toy size; parts that are done are kept, failures named."""
+
+import json
+
+from experiments.benchmarks import gpu
+
+
+def read(folder):
+    return json.loads((folder / "gpu.json").read_text())["parts"]
+
+
+def test_parts_at_toy_size_are_measured_once(tmp_path, capsys, monkeypatch):
+    only = "products", "error", "attention ours, 128", "training 3x128, 1 trajectories"
+    command = ["--toy", "--out", str(tmp_path), "--repeats", "1", "--only", *only]
+    gpu.main(command)
+    found = read(tmp_path)
+    assert {name.split()[0] for name in found} == {"products", "error", "attention", "training"}
+    assert not any("failed" in part for part in found.values())
+    assert max(found["error ours"][x] for x in ("out", "dq", "dk", "dv")) < 0.01
+    trained = found["training 3x128, 1 trajectories, attention"]
+    assert trained["tokens"] == 64 and trained["losses"][-1] <= trained["losses"][0]
+    assert trained["GB temporary"] > 0
+
+    capsys.readouterr()
+    del found["products"]
+    document = json.loads((tmp_path / "gpu.json").read_text())
+    (tmp_path / "gpu.json").write_text(json.dumps(document | {"parts": found}))
+
+    def broken(*_):
+        raise ValueError("no products today")
+
+    monkeypatch.setattr(gpu, "products", broken)
+    gpu.main(command)
+    assert capsys.readouterr().out.count("\n") == 1
+    assert read(tmp_path)["products"]["failed"] == "ValueError: no products today"
+    assert {name: part for name, part in read(tmp_path).items() if name != "products"} == found
