@@ -8,6 +8,7 @@ XLA's analysis of the program says what it holds at once. Variants of one model:
                         arXiv 2112.05682: the baseline of arXiv 2305.19370)
       recomputed        the same, and layers are computed again from their inputs
     blockwise           the feed-forward network in blocks too
+      attention kept    the same, and layers are computed again, all but attention
       recomputed        the same, and layers are computed again from their inputs
 
 Offloading is left out: on a CPU the host's memory is the device's, and the analysis says no more.
@@ -61,6 +62,7 @@ VARIANTS = {
     "memory-efficient": Variant(blockwise_attention, True, "none"),
     "memory-efficient, recomputed": Variant(blockwise_attention, True, "layer"),
     "blockwise": Variant(blockwise_attention, False, "block"),
+    "blockwise, attention kept": Variant(blockwise_attention, False, "attention"),
     "blockwise, recomputed": Variant(blockwise_attention, False, "layer"),
 }
 
