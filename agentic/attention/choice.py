@@ -69,16 +69,28 @@ def choose(
     half = jnp.dtype(dtype).itemsize == 2
     # cuDNN counts a causal query's keys from the first one, so that fewer queries are not the last.
     fits = half and head_size % 8 == 0 and head_size <= 128 and queries == keys
-    if backend == "gpu" and fits and not positions:
+    if backend == "gpu" and fits and not positions and serves_flash(jax.devices()[0]):
         return Choice("cudnn", blocks, f"{dtype} with heads of {head_size} on a GPU")
     if queries <= FEW_QUERIES:
         return Choice("dense", blocks, f"{queries} queries have few scores")
     why = f"blocks of {blocks.query} by {blocks.key}"
     if backend == "gpu":
         reason = f"{dtype}, heads of {head_size}, {queries} queries of {keys} keys"
-        reason = "positions are given" if positions else reason
+        if fits:
+            reason = "positions are given" if positions else "it needs an Ampere GPU or a later one"
         why += f"; cudnn cannot: {reason}"
     return Choice("blockwise", blocks, why)
+
+
+def serves_flash(device: jax.Device) -> bool:
+    """Say whether cuDNN's flash attention runs on a device; of one that is no GPU nothing is known.
+
+    Asked about a GPU from elsewhere, `choose` supposes one that does.
+    """
+    if device.platform != "gpu":
+        return True
+    major = str(getattr(device, "compute_capability", "0")).partition(".")[0]
+    return "cuda" in device.client.platform_version.lower() and int(major) >= 8
 
 
 def attend(

@@ -1,10 +1,13 @@
 """What serves a call, and why; whatever is chosen gives what dense attention gives."""
 
+from types import SimpleNamespace
+
 import attention_cases as cases
 import jax.numpy as jnp
 import pytest
 
 from agentic.attention import attend, choose
+from agentic.attention.choice import serves_flash
 from agentic.errors import AgenticError
 
 
@@ -25,6 +28,20 @@ from agentic.errors import AgenticError
 def test_the_kernel_and_the_reason(arguments, options, kernel, why):
     choice = choose(*arguments, **{"backend": "cpu"} | options)
     assert choice.kernel == kernel and why in str(choice)
+
+
+@pytest.mark.parametrize(
+    ("version", "capability", "serves"),
+    [
+        ("PJRT C API\ncuda 13000", "9.0", True),
+        ("cuda 12090", "7.5", False),
+        ("rocm 7", "9.0", False),
+    ],
+)
+def test_cudnn_is_chosen_where_it_runs(version, capability, serves):
+    client = SimpleNamespace(platform_version=version)
+    device = SimpleNamespace(platform="gpu", compute_capability=capability, client=client)
+    assert serves_flash(device) == serves
 
 
 @pytest.mark.parametrize("queries", [3, 24])
