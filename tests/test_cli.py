@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from command_line import fails, run
 
-from agentic import sample_directory
+from agentic import configure, sample_directory
 from agentic.cli import COMMANDS, usage
+from agentic.cli.train import attends_slowly
 from agentic.controls import MEMORIES
 from agentic.dataset.exorl import list_episodes, write_episode
 
@@ -142,6 +143,15 @@ def test_store_is_converted_described_and_trained_on(episodes, tmp_path, capsys)
     )
     assert f"agentic data relabel {store} --task cartpole_balance" in sentence
     assert not (tmp_path / "other").exists()
+
+
+def test_on_a_gpu_the_faster_type_is_named(monkeypatch):
+    task, data = "cartpole_swingup", "data.h5"
+    slow, fast = (configure(task, data, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert not attends_slowly(slow)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    assert attends_slowly(slow) and not attends_slowly(fast)
+    assert not attends_slowly(configure(task, data, "td3"))
 
 
 def test_one_episode_is_enough(episodes, tmp_path, capsys):
