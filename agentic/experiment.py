@@ -112,8 +112,9 @@ class ExperimentConfig:
             chains of a batch, `fsdp` also parameters and optimiser state, `sequence` the steps of
             every chain. By default one device, and all of them for several processes (data).
         remat: what the backward pass keeps and what it computes again: "none" keeps all, "block"
-            all but the feed-forward network's insides, "layer" the layers' inputs, "offload" those
-            in the host's memory. Less memory, more work, the same result.
+            all but the feed-forward network's insides, "attention" the layers' inputs and
+            attention's output, "layer" the layers' inputs, "offload" those in the host's memory.
+            Less memory, more work, the same result.
         prefetch: megabytes for batches that a thread draws ahead; 0 draws them in between steps.
     """
 

@@ -1,5 +1,6 @@
-"""Compiled programs on disk while some tests run, which would otherwise compile the same again."""
+"""Programs: kept on disk while tests run that would compile the same again, and counted."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,3 +24,15 @@ def kept_on_disk(folder: Path) -> Iterator[None]:
     from jax.experimental.compilation_cache import compilation_cache
 
     compilation_cache.reset_cache()
+
+
+def primitives(jaxpr) -> Counter:
+    """Count the operations of a program by name, those inside others too."""
+    found = Counter()
+    for equation in jaxpr.eqns:
+        found[equation.primitive.name] += 1
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                found += primitives(inner)
+    return found

@@ -151,7 +151,8 @@ def test_on_a_gpu_the_faster_type_is_named(monkeypatch):
     assert not attends_slowly(slow)
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
     assert attends_slowly(slow) and not attends_slowly(fast)
-    assert not attends_slowly(configure(task, data, "td3"))
+    for method, options in (("td3", {}), ("at", {"mesh": "sequence=2"}), ("at", {"width": 256})):
+        assert not attends_slowly(configure(task, data, method, **options))
 
 
 def test_one_episode_is_enough(episodes, tmp_path, capsys):

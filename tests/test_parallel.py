@@ -3,11 +3,13 @@
 import dataclasses
 from functools import lru_cache
 
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import synthetic
+from jax._src.cudnn import fused_attention_stablehlo
 
 from agentic.mesh import MeshShape, make_mesh, state_sharding
 from agentic.parallel import deal, make_mesh_step, place_share
@@ -107,6 +109,35 @@ def test_gathered_keys_and_values_take_the_steps_of_one_device(alone, shape):
     mesh = make_mesh(shape)
     step = make_mesh_step(CONFIG, TRAINING, mesh)
     assert_same(steps_on(mesh, step, "all"), alone["all"])
+
+
+@pytest.fixture
+def cudnn(monkeypatch):
+    """Let programs be traced, if not compiled, as on a GPU that has cuDNN."""
+    for name, answer in (
+        ("check_cudnn_version", 91000),
+        ("check_compute_capability", True),
+        ("is_cuda_compute_capability_equal", False),
+    ):
+        monkeypatch.setattr(fused_attention_stablehlo, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr("agentic.policy.layers._by_flash", lambda *_: True)
+
+
+@pytest.mark.usefixtures("cudnn")
+@pytest.mark.parametrize(("remat", "times"), [("block", 1), ("attention", 1), ("layer", 2)])
+def test_a_mesh_attends_by_cudnn_once_unless_all_is_computed_again(remat, times):
+    policy = dataclasses.replace(CONFIG, dtype="bfloat16", heads=2, dropout=0.0)
+    training = dataclasses.replace(TRAINING, remat=remat)
+    mesh = make_mesh(MeshShape(2, 2))
+    share = place_share(deal(policy, "all", mesh)(batch(0)), mesh)
+    step = make_mesh_step(policy, training, mesh)
+    with jax.numpy_dtype_promotion("standard"):
+        program = step.trace(state_like(policy, training, mesh), share).jaxpr
+    found = compiling.primitives(program.jaxpr)
+    calls = {name: n for name, n in found.items() if "dot_product_attention" in name}
+    assert calls == {
+        "dot_product_attention_fwd_wrapper": times, "dot_product_attention_bwd_wrapper": 1
+    }  # fmt: skip
 
 
 def test_micro_batches_take_the_step_of_the_whole_batch(alone):

@@ -75,9 +75,12 @@ def choose(
         return Choice("dense", blocks, f"{queries} queries have few scores")
     why = f"blocks of {blocks.query} by {blocks.key}"
     if backend == "gpu":
-        reason = f"{dtype}, heads of {head_size}, {queries} queries of {keys} keys"
+        reason = f"{queries} queries of {keys} keys"
+        if not half or head_size % 8 or head_size > 128:
+            reason = f"{dtype}, heads of {head_size}"
         if fits:
-            reason = "positions are given" if positions else "it needs an Ampere GPU or a later one"
+            needs = "it needs Ampere or later, and jax 0.10.2"
+            reason = "positions are given" if positions else needs
         why += f"; cudnn cannot: {reason}"
     return Choice("blockwise", blocks, why)
 
@@ -87,6 +90,9 @@ def serves_flash(device: jax.Device) -> bool:
 
     Asked about a GPU from elsewhere, `choose` supposes one that does.
     """
+    # Before, its rules lost the axes of a mesh, and gradients inside shard_map could not be traced.
+    if jax.__version_info__ < (0, 10, 2):
+        return False
     if device.platform != "gpu":
         return True
     major = str(getattr(device, "compute_capability", "0")).partition(".")[0]

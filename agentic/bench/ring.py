@@ -18,7 +18,7 @@ import numpy as np
 
 from agentic.attention import BlockSpec, ring_attention, zigzag
 from agentic.attention.balance import balance, block_products
-from agentic.attention.blocks import RING
+from agentic.attention.blocks import default_blocks
 from agentic.bench import Row
 from agentic.errors import AgenticError
 
@@ -59,7 +59,8 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
                 held = device_bytes(devices, tokens, heads, size)
                 first = first or held
                 order = zigzag(devices, devices * tokens), np.arange(devices * tokens)
-                shares = [block_products(x.reshape(devices, tokens), RING) for x in order]
+                blocks = default_blocks(ring=True)
+                shares = [block_products(x.reshape(devices, tokens), blocks) for x in order]
                 rows.append(
                     {
                         "heads x size": shape,
@@ -75,7 +76,9 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def device_bytes(devices: int, tokens: int, heads: int, size: int, blocks: BlockSpec = RING) -> int:
+def device_bytes(
+    devices: int, tokens: int, heads: int, size: int, blocks: BlockSpec | None = None
+) -> int:
     """Return the temporary bytes of one device, forward and backward, float32 and causal."""
     mesh = jax.make_mesh(
         (devices,),

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import jax
 
+from agentic.attention import choose
 from agentic.baselines.config import BaselineConfig
 from agentic.cli.methods import Where, configuration, parse
 from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset
 from agentic.experiment import ExperimentConfig, load_data, run
+from agentic.policy.presets import preset
 from agentic.processes import Processes, ending_at_once, leads, wait
 
 
@@ -37,6 +39,8 @@ def train_together(config: ExperimentConfig | BaselineConfig, command: Where) ->
         run(config, command.out, command.resume)
         return
     data = load(config)
+    if attends_slowly(config):
+        say("hint: --dtype bfloat16 lets cuDNN attend, faster on long chains", style="dim")
     train_with_progress(config, command.out, command.resume, data)
     say(f"trained: {command.out}\nnext: agentic evaluate {command.out}")
 
@@ -82,8 +86,6 @@ def train_with_progress(
     config: ExperimentConfig | BaselineConfig, out: Path, resume: bool, data: Dataset
 ) -> None:
     """Train behind a progress bar."""
-    if attends_slowly(config):
-        say("hint: --dtype bfloat16 lets cuDNN attend, faster on long chains", style="dim")
     with progress(f"training {config.method}", "steps") as advance:
 
         def show(record: dict[str, float]) -> None:
@@ -94,5 +96,12 @@ def train_with_progress(
 
 
 def attends_slowly(config: ExperimentConfig | BaselineConfig) -> bool:
-    """Say whether a GPU would attend faster with activations of 16 bits."""
-    return getattr(config, "dtype", None) == "float32" and jax.default_backend() == "gpu"
+    """Say whether a GPU would attend by cuDNN with activations of 16 bits, and does not."""
+    if not isinstance(config, ExperimentConfig) or config.dtype != "float32":
+        return False
+    if jax.default_backend() != "gpu" or "sequence" in (config.mesh or ""):
+        return False
+    size = preset(config.model)
+    head_size = (config.width or size.width) // (config.heads or size.heads)
+    # Of the tokens, that there are more than a few is all that counts.
+    return choose(1024, 1024, head_size, "bfloat16").kernel == "cudnn"

@@ -18,18 +18,15 @@ from agentic.policy.config import PolicyConfig
 GPU_BLOCKS = 16
 
 
-def by_blocks(function: Callable, x: jax.Array, block: int, recompute: bool = True) -> jax.Array:
-    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of a row at a time.
-
-    With `recompute` the backward pass computes each block's insides again instead of keeping them.
-    """
+def by_blocks(function: Callable, x: jax.Array, block: int) -> jax.Array:
+    """Apply a token-wise `function` to x [B, T, W], at most `block` tokens of a row at a time."""
     batch, tokens, width = x.shape
     if tokens <= block:
         return function(x)
     count = -(-tokens // block)
     x = jnp.pad(x, ((0, 0), (0, count * block - tokens), (0, 0)))
     x = x.reshape(batch, count, block, width).swapaxes(0, 1)
-    x = jax.lax.map(jax.checkpoint(function) if recompute else function, x)
+    x = jax.lax.map(function, x)
     return x.swapaxes(0, 1).reshape(batch, count * block, width)[:, :tokens]
 
 
@@ -110,5 +107,8 @@ class BlockwiseBlock(nnx.Module):
             hidden = nnx.relu(self.feedforward_in(self.feedforward_norm(tokens)))
             return self.feedforward_out(hidden)
 
-        y = by_blocks(feedforward, x, feedforward_block(self.config), recompute)
+        # What fits one block of a CPU is kept: computing it again would save next to nothing.
+        if recompute and x.shape[1] > self.config.block:
+            feedforward = jax.checkpoint(feedforward)
+        y = by_blocks(feedforward, x, feedforward_block(self.config))
         return x + dropout(y, rate, keys[1])

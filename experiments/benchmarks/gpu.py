@@ -14,6 +14,9 @@ command keeps the parts that are done on the same device with the same versions 
                  again, or all: seconds, tokens a second, share of the peak, memory. 350m-d128 has 8
                  heads of 128 in place of 16 of 64: as many weights and operations
 
+JAX takes three quarters of a GPU's memory unless XLA_PYTHON_CLIENT_MEM_FRACTION=.95 says more,
+which 512,000 tokens in 80 GB need. Dropout is off.
+
 Work is model FLOPs: backward is twice forward and what is computed again counts nothing; of
 attention alone, backward is 2.5 times forward, as is usual there. Steps that take half a minute are
 run once. Elsewhere, or with --toy, the same parts run at toy size.
@@ -75,7 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             found = work(most)
         except Exception as error:  # a part that fails must not take the others along
-            found = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"}
+            first = (str(error).splitlines() or [""])[0]
+            found = {"failed": f"{type(error).__name__}: {first[:300]}"}
         took = {"part s": time.perf_counter() - started, "commit": commit}
         document["parts"][name] = found | took
         write_json(options.out / "gpu.json", document)
@@ -137,9 +141,9 @@ def products(size: int, repeats: int, _) -> dict:
     return {"size": size, "seconds": seconds, "TFLOP/s": 2 * size**3 / seconds / 1e12}
 
 
-def operands(shape: tuple[int, ...]) -> jax.Array:
-    """Return q, k, v and the gradient of the output, [4, B, T, H, D], in bfloat16."""
-    return jax.random.normal(jax.random.key(0), (4, *shape), jnp.bfloat16)
+def operands(shape: tuple[int, ...]) -> tuple[jax.Array, ...]:
+    """Return q, k, v and the gradient of the output, [B, T, H, D] each, in bfloat16."""
+    return tuple(jax.random.normal(jax.random.key(0), (4, *shape), jnp.bfloat16))
 
 
 def both(attend: Callable) -> Callable:

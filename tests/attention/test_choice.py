@@ -21,6 +21,9 @@ from agentic.errors import AgenticError
          "positions are given"),
         ((4096, 4096, 64, "float32"), {"backend": "gpu"}, "blockwise", "cudnn cannot: float32"),
         ((4096, 4096, 60, "bfloat16"), {"backend": "gpu"}, "blockwise", "heads of 60"),
+        ((24, 4096, 64, "bfloat16"), {"backend": "gpu"}, "blockwise", "24 queries of 4096 keys"),
+        ((4096, 4096, 64), {"backend": "gpu"}, "blockwise", "blocks of 1024 by 1024"),
+        ((16384, 16384, 64), {"backend": "gpu"}, "blockwise", "blocks of 2048 by 2048"),
         ((1024, 1024, 64), {"devices": 4}, "gathered", "4096 keys fit on every device"),
         ((16384, 16384, 64), {"devices": 4}, "ring", "65536 keys over 4 devices"),
     ],
@@ -60,5 +63,7 @@ def test_a_kernel_that_does_not_exist_or_apply_is_one_sentence():
     places = jnp.zeros((2, 4), jnp.int32)
     with pytest.raises(AgenticError, match="'cudnn' takes lengths but no positions"):
         attend(q, k, v, q_positions=places, kv_positions=places, kernel="cudnn")
+    with pytest.raises(AgenticError, match="as many queries as keys, not 3 and 4"):
+        attend(q[:, :3], k, v, kernel="cudnn")
     with pytest.raises(AgenticError, match=r"scale is -1\.0: it must be positive"):
         attend(q, k, v, scale=-1.0)

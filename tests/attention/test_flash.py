@@ -1,6 +1,6 @@
 """Packed rows attend as rows in any order do; on a GPU cuDNN gives what dense attention gives.
 
-For a GPU: `JAX_PLATFORMS=cuda,cpu pytest -m gpu`.
+For a GPU: `JAX_PLATFORMS=cuda,cpu pytest -m gpu -W default`.
 """
 
 import attention_cases as cases

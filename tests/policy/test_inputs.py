@@ -1,7 +1,6 @@
 """Flat inputs: any order gives the same latents and loss; what is recomputed changes nothing."""
 
-from collections import Counter
-
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,25 +92,13 @@ def test_packed_rows_give_the_loss_of_rows_as_they_are(layout, request):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), expected, found)
 
 
-def primitives(jaxpr) -> Counter:
-    """Count the operations of a program by name, those inside others too."""
-    found = Counter()
-    for equation in jaxpr.eqns:
-        found[equation.primitive.name] += 1
-        for inner in jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                found += primitives(inner)
-    return found
-
-
 def test_attention_that_is_kept_is_not_computed_again(kept):
     config = synthetic.policy_config("1", layers=2)
     parameters, chain = synthetic.parameters(config), kept[1][1]
 
     def exponentials(remat):
         step = flat_loss(config, "all", remat=remat)
-        return primitives(jax.make_jaxpr(step)(parameters, chain).jaxpr)["exp"]
+        return compiling.primitives(jax.make_jaxpr(step)(parameters, chain).jaxpr)["exp"]
 
     assert exponentials("attention") == exponentials("block") < exponentials("layer")
 
