@@ -1,4 +1,4 @@
-"""Programs: kept on disk while tests run that would compile the same again, and counted."""
+"""Programs of tests: kept on disk, compiled with less effort, and their operations counted."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +24,15 @@ def kept_on_disk(folder: Path) -> Iterator[None]:
     from jax.experimental.compilation_cache import compilation_cache
 
     compilation_cache.reset_cache()
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Spare programs that run for milliseconds most of the compiler's work."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def primitives(jaxpr) -> Counter:

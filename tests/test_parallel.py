@@ -32,11 +32,8 @@ MESHES = [
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_plainly():
-    """These programs run for milliseconds: most of the compiler's work would be for nothing."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    with compiling.plainly():
+        yield
 
 
 @lru_cache

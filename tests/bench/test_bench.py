@@ -53,8 +53,12 @@ def test_a_benchmark_records_what_repeats_it(name, tmp_path, capsys):
     for row in printed["rows"]:
         assert row.keys() == printed["rows"][0].keys()
         assert all(isinstance(value, str) or value >= 0 for value in row.values())
-    main(["bench", name, *SMALL[name]])
-    assert f"agentic bench {name}" in capsys.readouterr().out
+
+
+def test_without_json_there_is_a_table(capsys):
+    main(["bench", "attention", *SMALL["attention"]])
+    printed = capsys.readouterr().out
+    assert "agentic bench attention" in printed and "tokens" in printed
 
 
 def test_the_two_ways_to_relabel_agree():
