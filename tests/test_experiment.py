@@ -43,7 +43,7 @@ def data():
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once(tmp_path_factory):
     """Keep compiled programs on disk: every run here would otherwise compile the same again."""
-    with compiling.kept_on_disk(tmp_path_factory.mktemp("compiled")):
+    with compiling.plainly(), compiling.kept_on_disk(tmp_path_factory.mktemp("compiled")):
         yield
 
 

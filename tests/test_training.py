@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +24,12 @@ from agentic.training import (
 
 GOLDEN = {"all": 0.6826137, "last": 0.7270839}
 TRAINING = TrainingConfig(steps=4, log_every=1, checkpoint_every=2, warmup=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_plainly():
+    with compiling.plainly():
+        yield
 
 
 @pytest.fixture(scope="module")

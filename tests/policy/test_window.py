@@ -1,5 +1,6 @@
 """A policy makes of a window the tokens that the whole chain has there."""
 
+import compiling
 import jax
 import numpy as np
 import pytest
@@ -9,6 +10,12 @@ from agentic.dataset import ChainSampler, Dataset
 from agentic.policy.parameters import bind
 from agentic.training import chain_loss
 from agentic.trajectory import Trajectory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_plainly():
+    with compiling.plainly():
+        yield
 
 
 def dataset(*lengths: int) -> Dataset:
