@@ -43,14 +43,15 @@ def latest(run: Path) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence orbax's own log: what goes wrong is raised, and said in one sentence."""
+    """Silence orbax's own log: what goes wrong is raised, and said in one sentence.
+
+    After a failure it stays silent, since other writers of the same save may only then fail too.
+    """
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+    yield
+    logger.setLevel(before)
 
 
 def _remove_partial(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent, and say in one sentence why they do not fit."""
 
 import errno
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,16 @@ except AgenticError as error:
     assert "the checkpoint of step 2 could not be written" in lines[0]
     assert "the last good checkpoint is step 1" in lines[0]
     assert checkpoint.steps(tmp_path) == [1]
+
+
+def test_writers_that_fail_after_the_first_are_not_heard(tmp_path, monkeypatch):
+    log = logging.getLogger("absl")
+    monkeypatch.setattr(log, "level", log.level)
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("orbax.checkpoint.v1.save_checkpointables", full)
+    with pytest.raises(AgenticError, match="no space left"):
+        checkpoint.save(tmp_path, 1, {"parameters": {"w": np.zeros(2)}})
+    assert not log.isEnabledFor(logging.CRITICAL)
