@@ -23,7 +23,7 @@ from agentic.mesh import MeshShape, make_mesh, process_share
 from agentic.parallel import deal, make_mesh_step, place_share
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.layers import Remat
-from agentic.policy.presets import Model, preset
+from agentic.policy.presets import Model, Size, preset
 from agentic.recording import Progress, begin, describe, follow
 from agentic.simulation.tasks import get_task
 from agentic.training import (
@@ -208,6 +208,13 @@ class ExperimentConfig:
         """Kept steps that a token covers."""
         return self.action_chunk if self.layout == "1" else 1
 
+    @property
+    def size(self) -> Size:
+        """The Transformer's: the model's, but for what is given instead."""
+        size = preset(self.model)
+        own = {name: getattr(self, name) for name in size._fields}
+        return size._replace(**{name: value for name, value in own.items() if value is not None})
+
     def sampler(self, data: Sized) -> SamplerConfig:
         """Return how this run draws its batches; chains are no longer than the data."""
         recipe = METHODS[self.method]
@@ -246,15 +253,13 @@ class ExperimentConfig:
 
     def _network(self, **fields) -> PolicyConfig:
         inputs = METHODS[self.method].inputs
-        size = preset(self.model)._asdict()
-        size |= {name: getattr(self, name) for name in size if getattr(self, name) is not None}
         return _project(
             self,
             PolicyConfig,
             inputs=inputs.replace("d", "") if self.layout == "4" else inputs,
             joint=self.layout == "1",
             action_chunk=self.steps_per_token,
-            **size,
+            **self.size._asdict(),
             **fields,
         )
 

@@ -10,7 +10,6 @@ from agentic.cli.methods import Where, configuration, parse
 from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset
 from agentic.experiment import ExperimentConfig, load_data, run
-from agentic.policy.presets import preset
 from agentic.processes import Processes, ending_at_once, leads, wait
 
 
@@ -99,7 +98,6 @@ def attends_slowly(config: ExperimentConfig | BaselineConfig) -> bool:
         return False
     if "sequence" in (config.mesh or ""):
         return False
-    size = preset(config.model)
-    head_size = (config.width or size.width) // (config.heads or size.heads)
     # Of the tokens, that there are more than a few is all that counts.
+    head_size = config.size.width // config.size.heads
     return choose(1024, 1024, head_size, "bfloat16").kernel == "cudnn"
