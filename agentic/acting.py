@@ -22,7 +22,7 @@ from agentic.policy import decoding
 from agentic.policy.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
 from agentic.policy.config import PolicyConfig
 from agentic.policy.decoding import Step
-from agentic.policy.parameters import Parameters, bind
+from agentic.policy.parameters import Parameters, bind, unstack
 from agentic.trajectory import Chain
 
 
@@ -42,7 +42,7 @@ P = jax.sharding.PartitionSpec
 
 
 class Compiled(NamedTuple):
-    """The jitted functions of one configuration, parameters first; the cache is updated in place.
+    """The jitted functions of one configuration, parameters (unstacked) first; caches are donated.
 
     extend (parameters, cache, latents, step) -> (cache, latents); act (parameters, latents,
     observations) -> actions; prefill (parameters, cache, chain) -> cache; empty (batch) -> cache.
@@ -147,6 +147,7 @@ class ContextPolicy:
                 f"the mesh has axes {tuple(mesh.shape)}; the cache is split over {AXIS!r}, so name "
                 "one of them that."
             )
+        parameters = unstack(parameters)
         if mesh is not None:
             parameters = jax.device_put(parameters, jax.sharding.NamedSharding(mesh, P()))
         self.config = config

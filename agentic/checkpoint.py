@@ -126,7 +126,7 @@ def load(run: Path, step: int, name: str, like: Any) -> Any:
             raise AgenticError(
                 f"{folder} was written by another architecture: {leaf} is "
                 f"{_shape(stored, leaf)} there and {_shape(expected, leaf)} in this configuration; "
-                "use the config.json it was trained with."
+                "use the config.json, and the version of agentic, that it was trained with."
             )
     return ocp.load(folder, like, checkpointable_name=name)
 

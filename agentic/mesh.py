@@ -20,6 +20,8 @@ from agentic.errors import AgenticError
 
 # Rows of the batch lie over both, chunks of a row over the third.
 ROWS, SEQUENCE, FSDP = ("data", "fsdp"), "sequence", "fsdp"
+# What a tree of parameters keeps under this name has an axis of layers first.
+LAYERS = "blocks"
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,17 @@ def parameter_spec(shape: tuple[int, ...], fsdp: int) -> PartitionSpec:
 
 
 def parameter_specs(mesh: Mesh, tree: Any) -> Any:
-    """Return how every array of a pytree (arrays or their shapes) is cut."""
-    return jax.tree.map(lambda x: parameter_spec(x.shape, mesh.shape[FSDP]), tree)
+    """Return how every array is cut, of a pytree that has parameters in it (or their shapes).
+
+    Arrays of stacked layers are cut as each layer's own would be.
+    """
+
+    def spec(path: tuple, x: Any) -> PartitionSpec:
+        if any(getattr(key, "key", None) == LAYERS for key in path):
+            return PartitionSpec(None, *parameter_spec(x.shape[1:], mesh.shape[FSDP]))
+        return parameter_spec(x.shape, mesh.shape[FSDP])
+
+    return jax.tree_util.tree_map_with_path(spec, tree)
 
 
 def state_sharding(mesh: Mesh, state: Any) -> Any:

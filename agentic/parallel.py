@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from agentic.attention import zigzag
 from agentic.gradient import gather, mesh_gradient
-from agentic.mesh import ROWS, SEQUENCE, parameter_specs, place_batch
+from agentic.mesh import LAYERS, ROWS, SEQUENCE, parameter_specs, place_batch
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs, flatten
 from agentic.policy.layers import Remat, run_layers
@@ -96,8 +96,8 @@ def make_mesh_step(
     def gradient(parameters: Parameters, share: Share, key: jax.Array | None):
         specs = parameter_specs(mesh, parameters)
         parts = {
-            "frame": {name: tree for name, tree in specs.items() if name != "blocks"},
-            "layer": specs["blocks"][0],  # all alike
+            "frame": {name: tree for name, tree in specs.items() if name != LAYERS},
+            "layer": jax.tree.map(lambda spec: PartitionSpec(*spec[1:]), specs[LAYERS]),
         }
 
         def whole(part: str, shares: Any) -> Any:

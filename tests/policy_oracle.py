@@ -7,6 +7,8 @@ Episodes are lists of unpadded Chains [T_k, ...], as `synthetic.episodes` return
 
 import numpy as np
 
+from agentic.policy.parameters import unstack
+
 
 def actions(config, parameters, episodes, first=0):
     """Return the action of every step of every episode: a list of [T_k, A].
@@ -17,9 +19,9 @@ def actions(config, parameters, episodes, first=0):
     """
     tokens, reads = _tokens(config, parameters, episodes, first)
     order, oldest = range(len(tokens)), [token["now"] - config.trajectories for token in tokens]
-    x = np.stack([token["x"] for token in tokens])
+    x, layers = np.stack([token["x"] for token in tokens]), unstack(parameters)["blocks"]
     for index in range(config.layers):
-        x = _block(config, parameters["blocks"][index], x, [
+        x = _block(config, layers[index], x, [
             [j for j in order[: i + 1] if tokens[j]["episode"] > oldest[i]] for i in order
         ])  # fmt: skip
     x = _norm(parameters["norm"], x)

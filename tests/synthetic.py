@@ -7,8 +7,9 @@ import numpy as np
 
 from agentic import hindsight
 from agentic.dataset.dataset import Dataset
+from agentic.mesh import LAYERS
 from agentic.policy.config import Normalization, PolicyConfig
-from agentic.policy.parameters import bind, initialize
+from agentic.policy.parameters import bind, initialize, unstack
 from agentic.trajectory import Chain, Trajectory
 
 OBSERVATIONS, ACTIONS, STEPS = 4, 2, 7
@@ -45,8 +46,10 @@ def policy_config(layout: str = "1", **fields) -> PolicyConfig:
 def parameters(config: PolicyConfig) -> dict:
     """Return random parameters, far from their initial values so that every one of them matters."""
     rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
-    return jax.tree.map(lambda x: rng.normal(0, 0.4, x.shape).astype(np.float32), shapes)
+    shapes = jax.eval_shape(lambda: unstack(initialize(config, jax.random.key(0))))
+    drawn = jax.tree.map(lambda x: rng.normal(0, 0.4, x.shape).astype(np.float32), shapes)
+    layers = (drawn[LAYERS][index] for index in range(config.layers))
+    return drawn | {LAYERS: jax.tree.map(lambda *own: np.stack(own), *layers)}
 
 
 @lru_cache(maxsize=32)

@@ -8,7 +8,14 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from agentic.errors import AgenticError
-from agentic.mesh import MeshShape, make_mesh, parameter_spec, place_batch, process_share
+from agentic.mesh import (
+    MeshShape,
+    make_mesh,
+    parameter_spec,
+    parameter_specs,
+    place_batch,
+    process_share,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,16 @@ def test_more_devices_than_there_are_name_the_nearest_mesh(shape, nearest):
 )
 def test_matrices_are_cut_along_the_largest_axis_that_divides(shape, fsdp, cut):
     assert parameter_spec(shape, fsdp) == PartitionSpec(*cut)
+
+
+def test_stacked_layers_are_cut_as_each_of_them_would_be():
+    """Never between layers, however many there are, and vectors stay whole."""
+    mesh = make_mesh(MeshShape(fsdp=4))
+    leaves = {"kernel": np.zeros((64, 8, 16)), "bias": np.zeros((64, 16))}
+    found = parameter_specs(mesh, {"blocks": {"linear": leaves}, "linear": leaves})
+    assert found["blocks"]["linear"]["kernel"] == PartitionSpec(None, None, "fsdp")
+    assert not any(found["blocks"]["linear"]["bias"])
+    assert found["linear"]["bias"] == PartitionSpec("fsdp")
 
 
 def test_a_batch_lies_in_rows_and_pieces_of_rows():

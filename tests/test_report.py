@@ -359,6 +359,14 @@ def test_many_methods_with_controls_are_drawn_in_panels(tmp_path):
     assert len(figures.episodes(rows[:6], [], LIGHT).axes) == 1
 
 
+def test_an_eighth_line_does_not_look_like_the_first(tmp_path):
+    rows, _ = rows_of([read_run(make_run(tmp_path / "run"))])
+    [axes] = figures.episodes(rows[:1] * 10, [], LIGHT).axes
+    lines = [container[0] for container in axes.containers]
+    looks = {(line.get_color(), line.get_markerfacecolor(), line.get_marker()) for line in lines}
+    assert len(looks) == len(lines) == 10
+
+
 def test_several_tasks_get_sections(tmp_path):
     runs = [make_run(tmp_path / task, task=task) for task in ("walker_run", "cheetah_run")]
     page = report(runs, tmp_path / "page.html")

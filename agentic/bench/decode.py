@@ -22,7 +22,7 @@ from agentic.errors import AgenticError, closest
 from agentic.policy.cache import CACHE_DTYPES, Cache, empty_cache
 from agentic.policy.config import Normalization, PolicyConfig
 from agentic.policy.decoding import Step
-from agentic.policy.parameters import Parameters, bind, initialize
+from agentic.policy.parameters import Parameters, bind, initialize, unstack
 from agentic.trajectory import Chain
 
 OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1024
@@ -85,7 +85,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
     for tokens in options.tokens:
         config = _config(options, tokens)
-        parameters = initialize(config, jax.random.key(0))
+        parameters = unstack(initialize(config, jax.random.key(0)))
         afresh = None
         if tokens <= options.recompute:
             say(f"computing {tokens} tokens afresh")

@@ -18,9 +18,10 @@ from agentic.attention import (
     packing,
 )
 from agentic.errors import AgenticError
+from agentic.mesh import LAYERS
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs
-from agentic.policy.parameters import Parameters, bind_frame, bind_layer
+from agentic.policy.parameters import Parameters, bind_frame, bind_layer, split_layers
 from agentic.policy.transformer import AgenticTransformer
 
 Remat = Literal["none", "block", "attention", "layer", "offload"]
@@ -31,7 +32,7 @@ REMATS: dict[Remat, str] = {
     "layer": "keep the layers' inputs alone and compute all else again",
     "offload": "the same, with the layers' inputs in the host's memory",
 }
-# Up to here a loop over layers saves no compile time worth the copies that it makes.
+# Up to here a loop over layers saves no compile time worth what it costs.
 UNROLLED = 4
 
 
@@ -69,7 +70,7 @@ def run_layers(
             f"remat is 'offload', and {jax.default_backend()} devices cannot put arrays into the "
             f"host's memory (they have {', '.join(_memories())}); take 'layer'."
         )
-    around = {name: tree for name, tree in parameters.items() if name != "blocks"}
+    around = {name: tree for name, tree in parameters.items() if name != LAYERS}
     frame = bind_frame(config, gather("frame", around))
     x, place, keys = frame.embed(inputs, key)
     packed = None
@@ -98,14 +99,12 @@ def run_layers(
             offload_dst="pinned_host",
         )
         layer = jax.checkpoint(layer, policy=policy)
-    shares = [parameters["blocks"][index] for index in range(config.layers)]
     if config.layers <= UNROLLED:
-        for own in zip(shares, keys[:-1], strict=True):
+        for own in zip(split_layers(parameters[LAYERS]), keys[:-1], strict=True):
             x, _ = layer(x, own)
     else:
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *shares)
         layer_keys = None if key is None else jnp.stack(keys[:-1])
-        x, _ = jax.lax.scan(layer, x, (stacked, layer_keys))
+        x, _ = jax.lax.scan(layer, x, (parameters[LAYERS], layer_keys))
     if packed is not None:
         x = packed.unpack(x)
     return frame, frame.read(x, keys[-1])

@@ -169,12 +169,15 @@ def _histograms(
 def _line_with_intervals(axes, row: Row, index: int, shift: float, label: str, theme: Theme):
     curve = row.curve
     colour = theme.series[index % len(theme.series)]
+    # Colours and markers come round together; the second time they are hollow.
+    again = index // len(theme.series) % 2
     return axes.errorbar(
         np.arange(1, row.episodes + 1) + shift,
         curve.mean,
         yerr=np.maximum(0, [curve.mean - curve.low, curve.high - curve.mean]),
         color=colour,
         marker=MARKERS[index % len(MARKERS)],
+        markerfacecolor=theme.paper if again else colour,
         markersize=6,
         linewidth=2,
         elinewidth=1.5,

@@ -2,9 +2,10 @@
 FILE.json... FILE.png`.
 
 Left, what a training step holds beside its state against tokens, for one model; right, the longest
-context in the largest budget for every model and variant. The black line at a group reaches from
-its vanilla context to 32 times of it, the factor that arXiv 2305.19370 gives for blockwise
-training, and the grey one from 2 to 4 times memory-efficient attention's, its other factor.
+context in the largest budget for every model and variant, on one device or divided among several.
+The black line at a group reaches from its vanilla context to 32 times of it, the factor that
+arXiv 2305.19370 gives for blockwise training, and the grey one from 2 to 4 times memory-efficient
+attention's, its other factor.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def contexts(axes: Axes, rows: list[dict]) -> None:
         )
     axes.set_yscale("log")
     axes.set_xticks(range(len(models)), models)
-    axes.set_title(f"longest context: {budget} of a device", fontsize=9)
+    axes.set_title(f"longest context: {budget} of each device", fontsize=9)
 
 
 def draw(rows: list[dict]) -> Figure:
@@ -77,12 +78,19 @@ def draw(rows: list[dict]) -> Figure:
     return figure
 
 
+def named(record: dict) -> list[dict]:
+    """Return the rows of a record, with how many devices share a model where it is not one."""
+    devices = record["options"]["devices"]
+    suffix = "" if devices == 1 else f"\non {devices}"
+    return [row | {"model": row["model"] + suffix} for row in record["rows"]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, nargs="+")
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    rows = [row for path in options.records for row in json.loads(path.read_text())["rows"]]
+    rows = [row for path in options.records for row in named(json.loads(path.read_text()))]
     draw(rows).savefig(options.out, dpi=150)
 
 

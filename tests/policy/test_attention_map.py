@@ -7,7 +7,7 @@ from synthetic import LENGTHS, chain, parameters, policy_config, with_garbage
 
 from agentic.errors import AgenticError
 from agentic.policy.attention_map import attention_map, uniform_attention_map
-from agentic.policy.parameters import bind
+from agentic.policy.parameters import bind, split_layers
 
 
 def _inputs(config, weights, batch):
@@ -54,9 +54,10 @@ def test_map_is_the_softmax_written_out(layout, layers):
     batch, weights = chain(), parameters(config)
     found = np.asarray(attention_map(config, weights, batch))
     assert found.shape == (config.layers, 2, config.heads, 3, 3)
+    blocks = split_layers(weights["blocks"])
     for layer, x in enumerate(_inputs(config, weights, batch)):
         for row, lengths in enumerate(LENGTHS):
-            expected = _softmax_map(config, weights["blocks"][layer], x[row], lengths)
+            expected = _softmax_map(config, blocks[layer], x[row], lengths)
             np.testing.assert_allclose(found[layer, row], expected, atol=1e-5)
 
 
@@ -66,7 +67,8 @@ def test_a_narrow_head_holds_a_long_chain():
     lengths = np.array([[2, 3, 1, 7, 5, 4]])
     batch, weights = chain(lengths), parameters(config)
     [x] = _inputs(config, weights, batch)
-    expected = _softmax_map(config, weights["blocks"][0], x[0], lengths[0])
+    [block] = split_layers(weights["blocks"])
+    expected = _softmax_map(config, block, x[0], lengths[0])
     np.testing.assert_allclose(attention_map(config, weights, batch)[0, 0], expected, atol=1e-5)
 
 
@@ -101,10 +103,8 @@ def test_a_policy_of_equal_keys_shows_the_uniform_map():
     """Where keys do not depend on their tokens, attention is uniform in every layer."""
     config = policy_config("chunk of 3")
     weights, batch = parameters(config), chain()
-    blocks = {
-        layer: block | {"projection_in": jax.tree.map(np.zeros_like, block["projection_in"])}
-        for layer, block in weights["blocks"].items()
-    }
+    blocks = weights["blocks"]
+    blocks = blocks | {"projection_in": jax.tree.map(np.zeros_like, blocks["projection_in"])}
     found = attention_map(config, weights | {"blocks": blocks}, batch)
     uniform = np.asarray(uniform_attention_map(config, batch))
     np.testing.assert_allclose(found[:, :, 0], np.stack([uniform] * 2), atol=1e-6)

@@ -14,7 +14,7 @@ from agentic.attention.cached import cached_attention
 from agentic.errors import AgenticError
 from agentic.policy.cache import empty_cache
 from agentic.policy.decoding import Step
-from agentic.policy.parameters import initialize
+from agentic.policy.parameters import initialize, unstack
 from agentic.trajectory import Chain
 
 LONG = np.array([[7, 4, 6, 1], [2, 7, 5, 7]])
@@ -41,7 +41,7 @@ def test_a_step_updates_the_cache_in_place(dtype):
     cache = jax.eval_shape(lambda: empty_cache(config, 2, dtype))
     latents = jax.ShapeDtypeStruct((2, config.width), np.float32)
     step = compiled(config, dtype).extend
-    weights = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
+    weights = jax.eval_shape(lambda: unstack(initialize(config, jax.random.key(0))))
     memory = step.lower(weights, cache, latents, one_step(config, 2)).compile().memory_analysis()
     whole = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache))
     assert memory.alias_size_in_bytes == whole + latents.size * 4

@@ -10,7 +10,7 @@ import policy_oracle
 import pytest
 import synthetic
 
-from agentic.policy.parameters import bind, count, initialize
+from agentic.policy.parameters import bind, count, initialize, unstack
 
 
 @pytest.mark.parametrize("layout", synthetic.LAYOUTS)
@@ -127,9 +127,22 @@ def test_parameters_are_float32_start_small_and_follow_their_key():
     config = synthetic.policy_config("chunk of 3", layers=1)
     draw = jax.jit(partial(initialize, config))
     first, again, other = (draw(jax.random.key(seed)) for seed in (0, 0, 1))
-    kernel = first["blocks"][0]["projection_in"]["kernel"]
+    kernel = first["blocks"]["projection_in"]["kernel"]
     assert {leaf.dtype for leaf in jax.tree.leaves(first)} == {np.dtype("float32")}
     assert count(first) == sum(np.size(leaf) for leaf in jax.tree.leaves(first))
-    np.testing.assert_array_equal(kernel, again["blocks"][0]["projection_in"]["kernel"])
-    assert (kernel != other["blocks"][0]["projection_in"]["kernel"]).any()
+    np.testing.assert_array_equal(kernel, again["blocks"]["projection_in"]["kernel"])
+    assert (kernel != other["blocks"]["projection_in"]["kernel"]).any()
     assert 0.015 < np.std(kernel) < 0.025
+
+
+def test_layers_act_alike_stacked_and_unstacked():
+    """Layer after layer, and what is unstacked stays as it is."""
+    config = synthetic.policy_config("1", layers=3)
+    parameters, chain = synthetic.parameters(config), synthetic.chain()
+    apart = unstack(parameters)
+    assert unstack(apart) is apart
+    for index, layer in apart["blocks"].items():
+        own = jax.tree.map(lambda x, index=index: x[index], parameters["blocks"])
+        jax.tree.map(np.testing.assert_array_equal, layer, own)
+    run = synthetic.forward(config)
+    np.testing.assert_array_equal(run(apart, chain), run(parameters, chain))
