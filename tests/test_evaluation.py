@@ -271,7 +271,8 @@ def test_mistakes_end_in_one_sentence(short):
         with pytest.raises(AgenticError, match=words) as caught:
             evaluate(*arguments)
         assert "\n" not in str(caught.value)
-    brief = ContextPolicy(synthetic.policy_config("1"), {}, 1.0)
+    config = synthetic.policy_config("1")
+    brief = ContextPolicy(config, synthetic.parameters(config), 1.0)
     brief.config = SimpleNamespace(observation_size=5, action_size=1, episode_length=7)
     for stride, steps in [(1, 7), (100, 700)]:
         brief.stride = stride

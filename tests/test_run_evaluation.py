@@ -170,9 +170,8 @@ def test_mistakes_end_in_one_sentence_before_anything_is_lived(run, monkeypatch)
             evaluate_run(folder, EvaluationConfig(**fields))
         assert "\n" not in str(caught.value)
     blind = synthetic.policy_config("sa, chunk of 4")
-    monkeypatch.setattr(
-        run_evaluation, "load_policy", lambda *_: ContextPolicy(blind, {}, target_return=1.0)
-    )
+    acting = ContextPolicy(blind, synthetic.parameters(blind), target_return=1.0)
+    monkeypatch.setattr(run_evaluation, "load_policy", lambda *_: acting)
     with pytest.raises(AgenticError, match="at is never told of a target return, so 5 would"):
         evaluate_run(folder, EvaluationConfig(target_return=5.0))
     assert not (folder / "evaluation.jsonl").exists()
