@@ -13,7 +13,9 @@ from pathlib import Path
 RUN_PACKAGES = ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
 
 # What experiments write into the checkout that they run from.
-RESULTS = tuple(f":(top,exclude,glob)experiments/**/*.{kind}" for kind in ("jsonl", "md", "png"))
+RESULTS = tuple(
+    f":(top,exclude,glob)experiments/**/*.{kind}" for kind in ("json", "jsonl", "md", "png")
+)
 
 
 def of_run(device: str) -> dict[str, object]:
@@ -40,8 +42,8 @@ def _version(package: str) -> str:
 def commit() -> str | None:
     """Return the commit of the checkout that this code runs from, or None outside of one.
 
-    It ends in -dirty where tracked files differ from it, other than the results of experiments:
-    those are written while experiments go on.
+    It ends in -dirty where tracked files differ from it, other than results of experiments and
+    benchmarks: those are written while others go on.
     """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():

@@ -23,15 +23,17 @@ def test_results_alone_make_no_checkout_dirty(tmp_path, monkeypatch):
         settings = ("-c", "user.name=a", "-c", "user.email=a@b")
         subprocess.run(["git", "-C", tmp_path, *settings, *words], check=True, capture_output=True)
 
-    code, results = tmp_path / "agentic/provenance.py", tmp_path / "experiments/x/results.jsonl"
-    for path in (code, results):
-        path.parent.mkdir(parents=True)
+    code = tmp_path / "agentic/provenance.py"
+    results = [tmp_path / f"experiments/x/results.{kind}" for kind in ("jsonl", "json")]
+    for path in (code, *results):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("before\n")
     git("init")
     git("add", ".")
     git("commit", "-m", "before")
     monkeypatch.setattr(provenance, "__file__", str(code))
-    results.write_text("after\n")
+    for path in results:
+        path.write_text("after\n")
     clean = provenance.commit()
     assert len(clean) == 40
     code.write_text("after\n")
