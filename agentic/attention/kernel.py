@@ -24,10 +24,13 @@ from agentic.attention.positions import visible
 
 
 class Sums(NamedTuple):
-    """Running maximum and denominator [Nq, B, K, R] and numerator [Nq, B, K, R, D], float32."""
+    """Running maximum and denominator [Nq, 2, B, K, R] and numerator [Nq, B, K, R, D], float32.
 
-    maximum: jax.Array
-    denominator: jax.Array
+    A maximum of its own would be replaced before the old one is read for the last time, and the
+    compiler would copy it, all of it at every visit; the denominator comes last.
+    """
+
+    row: jax.Array
     numerator: jax.Array
 
 
@@ -89,7 +92,8 @@ def zeros(x: jax.Array, value: float = 0.0) -> jax.Array:
 
 def empty_sums(q: jax.Array) -> Sums:
     """Return the sums over no keys at all."""
-    return Sums(zeros(q[..., 0], -jnp.inf), zeros(q[..., 0]), zeros(q))
+    row = [zeros(q[..., 0], value) for value in (-jnp.inf, 0.0)]
+    return Sums(jnp.stack(row, axis=1), zeros(q))
 
 
 def empty_gradients(q: jax.Array, k: jax.Array) -> Gradients:
@@ -155,25 +159,27 @@ def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scal
 
     def step(sums, i, j, masked):
         s = scores(at(q, i), at(k, j), at(q_positions, i), at(kv_positions, j), causal, masked)
-        before = at(sums.maximum, i)
+        before, denominator = at(sums.row, i)
         maximum = jnp.maximum(before, s.max(-1))
         # A row that has seen no key keeps m = -inf; -inf - -inf would be NaN.
         base = jnp.where(maximum == -jnp.inf, 0.0, maximum) if masked else maximum
-        p, decay = exp2(scale_2 * (s - base[..., None])), exp2(scale_2 * (before - base))
-        denominator = decay * at(sums.denominator, i) + p.sum(-1)
+        p = exp2(scale_2 * (s - base[..., None]))
+        # The costlier exponential is not computed anew, from the old maximum, where it is used.
+        decay = jnp.exp(scale * (before - base))
+        row = jnp.stack([maximum, decay * denominator + p.sum(-1)])
         update = product(p.astype(v.dtype), at(v, j), -1, -2)
         numerator = decay[..., None] * at(sums.numerator, i) + update
-        new = (maximum, denominator, numerator)
-        return Sums(*(put(x, block, i) for x, block in zip(sums, new, strict=True)))
+        return Sums(put(sums.row, row, i), put(sums.numerator, numerator, i))
 
     return visit(visits, step, sums)
 
 
 def finish(sums: Sums, q: jax.Array, k_heads: int, scale: float) -> tuple[jax.Array, jax.Array]:
     """Return the output like q [B, T, H, D] and log2-sum-exp [Nq, B, K, R]; no keys: 0 and -inf."""
-    denominator = jnp.where(sums.denominator == 0.0, 1.0, sums.denominator)
+    maximum, denominator = sums.row[:, 0], sums.row[:, 1]
+    denominator = jnp.where(denominator == 0.0, 1.0, denominator)
     out = (sums.numerator / denominator[..., None]).astype(q.dtype)
-    return join(out, k_heads, q.shape), scale * LOG2_E * sums.maximum + jnp.log2(denominator)
+    return join(out, k_heads, q.shape), scale * LOG2_E * maximum + jnp.log2(denominator)
 
 
 class Context(NamedTuple):
