@@ -1,7 +1,9 @@
 """How rows are cut into blocks, and which pairs of blocks have anything to compute.
 
 Block layout: queries [Nq, B, K, R, D] with R = (H / K) * block rows that share one key head, keys
-and values [Nk, B, K, block, D], positions [N, B or 1, block].
+and values [Nk, B, K, block, D], positions [N, B or 1, block]. Where B or K is 1 that axis is left
+out: the compiler's library of products takes one such axis at most. For two, the compiler reshapes
+the scores, and then cannot write a pass over them where it read them.
 """
 
 from dataclasses import dataclass
@@ -89,24 +91,30 @@ class Visits:
 
 
 def split(x: jax.Array, k_heads: int, block: int) -> jax.Array:
-    """Return x [B, T, H, D] as blocks [N, B, K, (H / K) * block, D], padded with zero rows."""
+    """Return x [B, T, H, D] as blocks [N, B, K, R, D], padded with zero rows."""
     batch, rows, heads, size = x.shape
     count = -(-rows // block)
     x = jnp.pad(x, ((0, 0), (0, count * block - rows), (0, 0), (0, 0)))
     # One axis at a time: a mesh with Explicit axes follows no larger reshape.
     x = x.reshape(batch, count, block, heads, size)
     x = x.reshape(batch, count, block, k_heads, heads // k_heads, size)
-    return x.transpose(1, 0, 3, 4, 2, 5).reshape(count, batch, k_heads, -1, size)
+    x = x.transpose(1, 0, 3, 4, 2, 5).reshape(count, batch, k_heads, -1, size)
+    return x.reshape(count, *_apart(batch, k_heads), *x.shape[3:])
 
 
-def join(x: jax.Array, heads: int, rows: int) -> jax.Array:
-    """Return blocks [N, B, K, (H / K) * block, D] as [B, rows, H, D]: the inverse of `split`."""
-    count, batch, k_heads, block_rows, size = x.shape
-    group = heads // k_heads
-    block = block_rows // group
+def join(x: jax.Array, k_heads: int, shape: tuple[int, ...]) -> jax.Array:
+    """Return blocks [N, B, K, R, D] as `shape`, which is [B, T, H, D]: the inverse of `split`."""
+    batch, rows, heads, size = shape
+    count, group = len(x), heads // k_heads
+    block = x.shape[-2] // group
+    x = x.reshape(count, batch, k_heads, *x.shape[-2:])
     x = x.reshape(count, batch, k_heads, group, block, size).transpose(1, 0, 4, 2, 3, 5)
     x = x.reshape(batch, count, block, heads, size)
     return x.reshape(batch, count * block, heads, size)[:, :rows]
+
+
+def _apart(batch: int, k_heads: int) -> tuple[int, ...]:
+    return tuple(size for size in (batch, k_heads) if size != 1)
 
 
 def split_positions(positions: jax.Array, block: int) -> jax.Array:

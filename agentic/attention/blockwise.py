@@ -87,7 +87,7 @@ def _attend_forward(plan, *operands):
     cut = cut_operands(plan.blocks, *operands)
     visits = _visits(plan, q.shape[1], k.shape[1], *cut[3:])
     sums = kernel.forward(kernel.empty_sums(cut[0]), *cut, visits, plan.causal, plan.scale)
-    out, lse = named(*kernel.finish(sums, q, plan.scale))
+    out, lse = named(*kernel.finish(sums, q, k.shape[2], plan.scale))
     return out, (*operands, out, lse)
 
 

@@ -5,11 +5,13 @@ Liu and Abbeel 2023, arXiv 2305.19370): m' = max(m, max_j s_j), a = exp(m - m'),
 l' = a l + sum_j exp(s_j - m'), o' = a o + sum_j exp(s_j - m') v_j; at the end output o / l and
 log-sum-exp m + log l. Backward (Dao et al. 2022, arXiv 2205.14135, appendix B): p = exp(s - lse),
 dv = p^T do, ds = p (do v^T - sum(do * out)), dq = ds k, dk = ds^T q, the last two times scale;
-p, ds and the sum of dq are held transposed.
+p, ds and the sum of dq are held transposed. Exponentials and logarithms are to the base 2.
 
-All arrays are in the block layout of `blocks.py`. A row without any key has m = -inf, l = 0.
+All arrays are in the block layout of `blocks.py`, in which B or K may be left out. A row without
+any key has m = -inf, l = 0.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,10 +24,13 @@ from agentic.attention.positions import visible
 
 
 class Sums(NamedTuple):
-    """Running maximum and denominator [Nq, B, K, R] and numerator [Nq, B, K, R, D], float32."""
+    """Running maximum and denominator [Nq, 2, B, K, R] and numerator [Nq, B, K, R, D], float32.
 
-    maximum: jax.Array
-    denominator: jax.Array
+    A maximum of its own would be replaced before the old one is read for the last time, and the
+    compiler would copy it, all of it at every visit; the denominator comes last.
+    """
+
+    row: jax.Array
     numerator: jax.Array
 
 
@@ -49,9 +54,34 @@ def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(jnp.where(never, x, x) for x in arrays)
 
 
+LOG2_E = math.log2(math.e)
+# Coefficients of f^0 to f^6 in 2^f, |f| <= 1/2, that keep the largest relative error least: 4e-9.
+EXP2 = (1.0, 0.69314724, 0.24022651, 0.055502973, 0.009618031, 0.001341, 0.00015469732)
+# Near this number float32 are whole, and the lowest bits of it plus n are the exponent of 2^n.
+WHOLE = 3 * 2.0**22 + 127
+
+
+def exp2(x: jax.Array) -> jax.Array:
+    """Return 2^x of float32 x <= 127 to a relative 1e-7, or 0 where it is below float32's least.
+
+    2^x = 2^n 2^f with n whole and 2^f a polynomial: half the time of the compiler's own on a CPU,
+    where its exponential is slower than memory. The last step has two operands of x's size because
+    the compiler computes one-operand results anew in each place that they are used.
+    """
+    # 2^-127 is no normal number: the bits put together below are those of 0.
+    x = jnp.maximum(x, -127.0)
+    n = lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN)
+    f, power_f = x - n, EXP2[-1]
+    for coefficient in EXP2[-2::-1]:
+        power_f = power_f * f + coefficient
+    exponent = lax.bitcast_convert_type(n + WHOLE, jnp.int32)
+    return power_f * lax.bitcast_convert_type(exponent << 23, jnp.float32)
+
+
 def product(x: jax.Array, y: jax.Array, x_axis: int, y_axis: int) -> jax.Array:
-    """Return the float32 product of x and y [B, K, ., .] over the two named axes."""
-    axes = (((x_axis,), (y_axis,)), ((0, 1), (0, 1)))
+    """Return the float32 product of x and y [B, K, ., .] over an axis of each, -1 or -2."""
+    apart = tuple(range(x.ndim - 2))
+    axes = (((x.ndim + x_axis,), (y.ndim + y_axis,)), (apart, apart))
     return lax.dot_general(x, y, axes, preferred_element_type=jnp.float32)
 
 
@@ -62,7 +92,8 @@ def zeros(x: jax.Array, value: float = 0.0) -> jax.Array:
 
 def empty_sums(q: jax.Array) -> Sums:
     """Return the sums over no keys at all."""
-    return Sums(zeros(q[..., 0], -jnp.inf), zeros(q[..., 0]), zeros(q))
+    row = [zeros(q[..., 0], value) for value in (-jnp.inf, 0.0)]
+    return Sums(jnp.stack(row, axis=1), zeros(q))
 
 
 def empty_gradients(q: jax.Array, k: jax.Array) -> Gradients:
@@ -75,11 +106,12 @@ def scores(q, k, q_positions, kv_positions, causal: bool, masked: bool) -> jax.A
 
     The scale is left to the exponential, which is a pass over them anyway.
     """
-    s = product(q, k, 3, 3)
+    s = product(q, k, -1, -1)
     if not masked:
         return s
-    seen = visible(q_positions, kv_positions, causal)[:, None, None]  # [B or 1, 1, 1, query, key]
-    grouped = s.reshape(*s.shape[:2], -1, *seen.shape[-2:])
+    seen = visible(q_positions, kv_positions, causal)  # [B or 1, query, key]
+    grouped = s.reshape(*s.shape[:-2], -1, *seen.shape[-2:])
+    seen = jnp.expand_dims(seen, range(1, s.ndim - 1))
     return jnp.where(seen, grouped, -jnp.inf).reshape(s.shape)
 
 
@@ -123,33 +155,36 @@ def place(arrays: Sequence[jax.Array], blocks: Sequence[jax.Array], i) -> list[j
 
 def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scale) -> Sums:
     """Return the sums with the keys and values of the visited pairs added."""
+    scale_2 = scale * LOG2_E
 
     def step(sums, i, j, masked):
         s = scores(at(q, i), at(k, j), at(q_positions, i), at(kv_positions, j), causal, masked)
-        before = at(sums.maximum, i)
+        before, denominator = at(sums.row, i)
         maximum = jnp.maximum(before, s.max(-1))
         # A row that has seen no key keeps m = -inf; -inf - -inf would be NaN.
         base = jnp.where(maximum == -jnp.inf, 0.0, maximum) if masked else maximum
-        p, decay = jnp.exp(scale * (s - base[..., None])), jnp.exp(scale * (before - base))
-        denominator = decay * at(sums.denominator, i) + p.sum(-1)
-        update = product(p.astype(v.dtype), at(v, j), 3, 2)
+        p = exp2(scale_2 * (s - base[..., None]))
+        # The costlier exponential is not computed anew, from the old maximum, where it is used.
+        decay = jnp.exp(scale * (before - base))
+        row = jnp.stack([maximum, decay * denominator + p.sum(-1)])
+        update = product(p.astype(v.dtype), at(v, j), -1, -2)
         numerator = decay[..., None] * at(sums.numerator, i) + update
-        new = (maximum, denominator, numerator)
-        return Sums(*(put(x, block, i) for x, block in zip(sums, new, strict=True)))
+        return Sums(put(sums.row, row, i), put(sums.numerator, numerator, i))
 
     return visit(visits, step, sums)
 
 
-def finish(sums: Sums, q: jax.Array, scale: float) -> tuple[jax.Array, jax.Array]:
-    """Return the output like q [B, T, H, D] and log-sum-exp [Nq, B, K, R]; no keys: 0 and -inf."""
-    denominator = jnp.where(sums.denominator == 0.0, 1.0, sums.denominator)
+def finish(sums: Sums, q: jax.Array, k_heads: int, scale: float) -> tuple[jax.Array, jax.Array]:
+    """Return the output like q [B, T, H, D] and log2-sum-exp [Nq, B, K, R]; no keys: 0 and -inf."""
+    maximum, denominator = sums.row[:, 0], sums.row[:, 1]
+    denominator = jnp.where(denominator == 0.0, 1.0, denominator)
     out = (sums.numerator / denominator[..., None]).astype(q.dtype)
-    return join(out, q.shape[2], q.shape[1]), scale * sums.maximum + jnp.log(denominator)
+    return join(out, k_heads, q.shape), scale * LOG2_E * maximum + jnp.log2(denominator)
 
 
 class Context(NamedTuple):
     """What the backward pass knows of each query row: d_out [Nq, B, K, R, D] in q's dtype;
-    log-sum-exp and delta = sum(d_out * output) [Nq, B, K, R], float32.
+    log2-sum-exp and delta = sum(d_out * output) [Nq, B, K, R], float32.
     """
 
     d_out: jax.Array
@@ -169,25 +204,27 @@ def backward(
     sums: Gradients, q, k, v, q_positions, kv_positions, context: Context, visits, causal, scale
 ) -> Gradients:
     """Return the gradients with the visited pairs added; arguments in blocks as in `forward`."""
+    scale_2 = scale * LOG2_E
 
     def step(sums, i, j, masked):
         q_i, k_j, v_j, d_out_i = at(q, i), at(k, j), at(v, j), at(context.d_out, i)
         # Keys before queries: what belongs to a query is then alike along the fastest axis.
-        s = product(k_j, q_i, 3, 3)
+        s = product(k_j, q_i, -1, -1)
         if masked:
             seen = visible(at(q_positions, i), at(kv_positions, j), causal).swapaxes(-1, -2)
-            grouped = s.reshape(*s.shape[:3], -1, seen.shape[-1])
-            s = jnp.where(seen[:, None, :, None], grouped, -jnp.inf).reshape(s.shape)
-        p = jnp.exp(scale * s - at(context.lse, i)[..., None, :])
-        d_s = p * (product(v_j, d_out_i, 3, 3) - at(context.delta, i)[..., None, :])
+            grouped = s.reshape(*s.shape[:-1], -1, seen.shape[-1])
+            seen = jnp.expand_dims(seen, (*range(1, s.ndim - 2), -2))
+            s = jnp.where(seen, grouped, -jnp.inf).reshape(s.shape)
+        p = exp2(scale_2 * s - at(context.lse, i)[..., None, :])
+        d_s = p * (product(v_j, d_out_i, -1, -1) - at(context.delta, i)[..., None, :])
         p, d_s = p.astype(q.dtype), d_s.astype(q.dtype)
         # Turned as the fast products on a CPU want it: over the last axis of the one and the first
         # of the other. Unhindered, the compiler would undo it; d_s is the larger to turn.
-        turned = lax.optimization_barrier(k_j.swapaxes(2, 3))
+        turned = lax.optimization_barrier(k_j.swapaxes(-1, -2))
         return Gradients(
-            put(sums.q, at(sums.q, i) + product(turned, d_s, 3, 2), i),
-            put(sums.k, at(sums.k, j) + product(d_s, q_i, 3, 2), j),
-            put(sums.v, at(sums.v, j) + product(p, d_out_i, 3, 2), j),
+            put(sums.q, at(sums.q, i) + product(turned, d_s, -1, -2), i),
+            put(sums.k, at(sums.k, j) + product(d_s, q_i, -1, -2), j),
+            put(sums.v, at(sums.v, j) + product(p, d_out_i, -1, -2), j),
         )
 
     return visit(visits, step, sums)
@@ -195,9 +232,9 @@ def backward(
 
 def finish_gradients(gradients: Gradients, scale: float, q, k) -> tuple[jax.Array, ...]:
     """Return dq like q [B, T, H, D], dk and dv like k [B, S, K, D], in their dtype."""
-    (queries, heads), (keys, k_heads) = q.shape[1:3], k.shape[1:3]
+    k_heads = k.shape[2]
     return (
-        join((gradients.q.swapaxes(-1, -2) * scale).astype(q.dtype), heads, queries),
-        join((gradients.k * scale).astype(k.dtype), k_heads, keys),
-        join(gradients.v.astype(k.dtype), k_heads, keys),
+        join((gradients.q.swapaxes(-1, -2) * scale).astype(q.dtype), k_heads, q.shape),
+        join((gradients.k * scale).astype(k.dtype), k_heads, k.shape),
+        join(gradients.v.astype(k.dtype), k_heads, k.shape),
     )

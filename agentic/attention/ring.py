@@ -85,7 +85,8 @@ def _attend_forward(axis_name, causal, scale, blocks, *operands):
 
     state = kernel.empty_sums(q), [k, v, kv_positions]
     sums, travelling = lax.fori_loop(0, lax.axis_size(axis_name) - 1, hop, state)
-    out, lse = named(*kernel.finish(fold(sums, *travelling), operands[0], scale))
+    sums = fold(sums, *travelling)
+    out, lse = named(*kernel.finish(sums, operands[0], operands[1].shape[2], scale))
     return out, (*operands, out, lse)
 
 

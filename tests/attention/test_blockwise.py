@@ -34,6 +34,17 @@ def test_default_positions(queries, keys, blocks, causal, dtype):
     cases.agree(results, arrays, *cases.positions(queries, keys), causal, 0.4)
 
 
+@pytest.mark.parametrize(
+    ("batch", "heads", "k_heads"), [(1, 1, 1), (1, 4, 2), (2, 4, 1), (1, 2, 1)]
+)
+def test_a_batch_or_key_heads_of_one(batch, heads, k_heads):
+    """The axis that is left out of the blocks, and with it the mask of each row of the batch."""
+    arrays = cases.operands(9, 9, heads=heads, k_heads=k_heads, batch=batch)
+    lengths = np.array([6, 9][:batch])
+    results = cases.value_and_gradients(with_lengths, *arrays, jnp.array(lengths))
+    cases.agree(results, arrays, *cases.masked_lengths(lengths, 9, 9))
+
+
 def at_positions(q, k, v, q_positions, kv_positions):
     return blockwise_attention(
         q, k, v, q_positions=q_positions, kv_positions=kv_positions, blocks=BlockSpec(2, 3)
