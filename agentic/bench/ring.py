@@ -2,8 +2,9 @@
 
 Nothing runs. Work is counted in pairs of blocks that ring attention computes (`block_products`),
 the largest device's over the mean, in zigzag order and in shares in order. Memory is XLA's analysis
-of attention's forward and backward pass over that many of the machine's devices; a CPU gives as
-many as are asked for.
+of a program for that many of the machine's devices (a CPU gives as many as are asked for): of a
+training step on one chain, with a model of three layers whose attention has that shape, and of
+attention's forward and backward pass alone.
 """
 
 import contextlib
@@ -21,6 +22,14 @@ from agentic.attention.balance import balance, block_products
 from agentic.attention.blocks import default_blocks
 from agentic.bench import Row
 from agentic.errors import AgenticError
+from agentic.mesh import MeshShape, make_mesh
+from agentic.parallel import deal, make_mesh_step, place_share
+from agentic.policy.config import Normalization, PolicyConfig
+from agentic.training import TrainingConfig, state_like
+from agentic.trajectory import Chain
+
+# Of walker.
+OBSERVATIONS, ACTIONS = 24, 6
 
 
 @dataclass(frozen=True)
@@ -53,11 +62,12 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     for shape in options.shapes:
         heads, size = map(int, shape.split("x"))
         for tokens in options.tokens:
-            first = 0.0
+            first = ()
             for devices in options.devices:
                 say(f"{shape}: compiling for {devices} devices of {tokens} tokens")
-                held = device_bytes(devices, tokens, heads, size)
-                first = first or held
+                step = step_bytes(devices, tokens, heads, size)
+                alone = attention_bytes(devices, tokens, heads, size)
+                first = first or (step, alone)
                 order = zigzag(devices, devices * tokens), np.arange(devices * tokens)
                 blocks = default_blocks(ring=True)
                 shares = [block_products(x.reshape(devices, tokens), blocks) for x in order]
@@ -67,8 +77,10 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
                         "tokens of a device": tokens,
                         "devices": devices,
                         "tokens": devices * tokens,
-                        "MB of a device": held / 1e6,
-                        "over the first ring": held / first,
+                        "MB of a step": step / 1e6,
+                        "over the first ring": step / first[0],
+                        "MB of attention": alone / 1e6,
+                        "attention over the first ring": alone / first[1],
                         "work max/mean": balance(shares[0]),
                         "in order": balance(shares[1]),
                     }
@@ -76,7 +88,29 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def device_bytes(
+def step_bytes(devices: int, tokens: int, heads: int, size: int) -> int:
+    """Return the temporary bytes of one device in a training step on one chain, one token a step.
+
+    The chain has one trajectory of `tokens` steps for each device.
+    """
+    config = PolicyConfig(
+        OBSERVATIONS, ACTIONS, tokens, devices, action_chunk=1, heads=heads, width=heads * size,
+        normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
+    )  # fmt: skip
+    training, mesh = TrainingConfig(loss="all"), make_mesh(MeshShape(sequence=devices))
+    lead = (1, devices, tokens)
+    one = np.zeros(lead, np.float32)
+    chain = Chain(
+        np.zeros((*lead, OBSERVATIONS), np.float32), np.zeros((*lead, ACTIONS), np.float32),
+        one, one, one, np.ones(lead, bool),
+    )  # fmt: skip
+    share = place_share(deal(config, "all", mesh)(chain), mesh)
+    step = make_mesh_step(config, training, mesh)
+    program = step.lower(state_like(config, training, mesh), share).compile()
+    return program.memory_analysis().temp_size_in_bytes
+
+
+def attention_bytes(
     devices: int, tokens: int, heads: int, size: int, blocks: BlockSpec | None = None
 ) -> int:
     """Return the temporary bytes of one device, forward and backward, float32 and causal."""

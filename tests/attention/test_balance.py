@@ -11,7 +11,7 @@ from test_ring import ROWS, mesh_of
 from agentic.attention import BlockSpec, attend, zigzag
 from agentic.attention.balance import balance, block_products
 from agentic.attention.blocks import dynamic_visits, split_positions
-from agentic.bench.ring import device_bytes
+from agentic.bench.ring import attention_bytes
 
 BLOCKS = BlockSpec(8, 8)
 
@@ -57,7 +57,7 @@ def test_memory_of_a_device_stays_as_devices_and_tokens_grow_together():
     """Forward and backward: alone, of two and of eight; keys and values that travel are copies."""
     tokens, size = 16384, 64
     alone, two, eight = (
-        device_bytes(devices, tokens, 1, size, BlockSpec(128, 128)) for devices in (1, 2, 8)
+        attention_bytes(devices, tokens, 1, size, BlockSpec(128, 128)) for devices in (1, 2, 8)
     )
     assert eight <= 1.01 * two
     assert eight <= 1.05 * (alone + 2 * 4 * tokens * size)
