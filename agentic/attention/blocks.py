@@ -26,16 +26,16 @@ class BlockSpec:
 
     # Forward (forward+backward) in ms, float32, causal, jax 0.10.2, idle CPU:
     #   two cores                256          512x256          512         1024x512
-    #   B1  T4096 H4  D64   118  (340)      73  (225)      67  (221)      76  (275)
-    #   B1  T4000 H1  D128   52  (174)      43  (116)      32  (104)      32  (104)
-    #   B1  T4096 H16 D64   448 (1438)                    339 (1084)
+    #   B1  T4096 H4  D64   115  (376)      68  (249)      69  (231)      73  (266)
+    #   B1  T4000 H1  D128   52  (172)      43  (127)      32  (104)      32  (106)
+    #   B1  T4096 H16 D64   507 (1747)     320 (1074)     357 (1115)     392 (1210)
     #   one core                 256          512x256          512         1024x512
-    #   B1  T4096 H4  D64   117  (381)     120  (391)     118  (394)     136  (501)
-    #   B1  T4000 H1  D128   47  (164)      49  (169)      48  (166)      53  (184)
-    #   B1  T4096 H16 D64   506 (1721)                    593 (1920)
+    #   B1  T4096 H4  D64   113  (369)     112  (385)     114  (394)     132  (467)
+    #   B1  T4000 H1  D128   51  (174)      53  (181)      50  (170)      55  (198)
+    #   B1  T4096 H16 D64   545 (2051)     698 (2329)     738 (2137)     762 (2330)
     # The compiler's products of blocks of 256 are too small for it to share them among threads.
-    # Where a sequence is short, larger blocks would compute more that causality hides:
-    #   B16 T400  H1  D128, blocks of 200 and 400: two cores 12 (44), 10 (50); one 14 (49), 16 (93)
+    # Where a sequence is short, larger blocks would compute more that causality hides (an older
+    # kernel): B16 T400 H1 D128, blocks of 200 and 400: two cores 12 (44), 10 (50).
     query: int = 512
     key: int = 512
 

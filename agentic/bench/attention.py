@@ -1,13 +1,14 @@
 """Attention: ours, the `ringattention` package and jax.nn's, against the rate of matrix products.
 
-Causal, float32, one row of 4 heads of 64. A forward pass counts 2 T^2 H D operations, a backward
-pass 2.5 times as many. All are called by turns and medians count, with the rate of matrix products
-measured between them; the dense form, whose gigabytes slow down what comes after, by itself at the
-end. Temporary megabytes are XLA's own analysis. The package takes part where it
-is installed (`pip install "agentic[peers]"`) and the repository is at hand.
+Causal, float32, one row, by default 4 heads of 64. A forward pass counts 2 T^2 H D operations, a
+backward pass 2.5 times as many. All are called by turns and medians count, with the rate of matrix
+products measured between them; the dense form, whose gigabytes slow down what comes after, by
+itself at the end. Temporary megabytes are XLA's own analysis. The package takes part where it is
+installed (`pip install "agentic[peers]"`) and the repository is at hand.
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agentic.attention import blockwise_attention, choose
+from agentic.attention import BlockSpec, blockwise_attention, choose
 from agentic.bench import Row, timed
 from agentic.bench.products import product_rate
+from agentic.errors import AgenticError
 
-HEADS, SIZE = 4, 64
 PRODUCT = 2048
 DENSE = "jax.nn.dot_product_attention"
 # Of scores; what would need more, the dense form at long lengths, is left out.
@@ -35,11 +36,27 @@ class Options:
         tokens: lengths of the sequence.
         repeats: the median of this many counts.
         chunk: rows a chunk in the package.
+        heads: of attention.
+        size: channels of a head.
+        blocks: our blocks of queries times keys to try besides those chosen, such as 512x256.
     """
 
     tokens: tuple[int, ...] = (4096, 8192)
     repeats: int = 5
     chunk: int = 512
+    heads: int = 4
+    size: int = 64
+    blocks: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for text in self.blocks:
+            if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+                raise AgenticError(
+                    f"blocks has {text!r}; give rows of queries times keys, such as 512x256."
+                )
+        for name in ("repeats", "chunk", "heads", "size"):
+            if getattr(self, name) < 1:
+                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
@@ -47,30 +64,36 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     rows = []
     for tokens in options.tokens:
         say(f"compiling {tokens} tokens")
-        programs = dict(_programs(tokens, options.chunk))
+        programs = dict(_programs(options, tokens))
         say(f"running {tokens} tokens")
-        rows += _race(tokens, programs, options.repeats)
+        rows += _race(options, tokens, programs)
     return rows
 
 
-def _forms(tokens: int, chunk: int) -> dict[str, Callable]:
-    choice = choose(tokens, tokens, SIZE)
-    name = f"ours, {choice.kernel} {choice.blocks.query}x{choice.blocks.key}"
-    forms = {name: partial(blockwise_attention, blocks=choice.blocks)}
+def _forms(options: Options, tokens: int) -> dict[str, Callable]:
+    choice = choose(tokens, tokens, options.size)
+    tried = [BlockSpec(*map(int, text.split("x"))) for text in options.blocks]
+    forms = {
+        f"ours, {choice.kernel} {blocks.query}x{blocks.key}": partial(
+            blockwise_attention, blocks=blocks
+        )
+        for blocks in (choice.blocks, *tried)
+    }
     try:
-        peer = importlib.import_module("experiments.benchmarks.peers").causal_attention(chunk)
+        peers = importlib.import_module("experiments.benchmarks.peers")
+        peer = peers.causal_attention(options.chunk)
     except ImportError:
         peer = None
     if peer is not None:
         forms["ringattention 0.1.2"] = peer
-    if 4 * HEADS * tokens**2 <= LARGEST_SCORES:
+    if 4 * options.heads * tokens**2 <= LARGEST_SCORES:
         forms[DENSE] = partial(jax.nn.dot_product_attention, is_causal=True)
     return forms
 
 
-def _programs(tokens: int, chunk: int):
-    shape = jax.ShapeDtypeStruct((1, tokens, HEADS, SIZE), jnp.float32)
-    for name, attend in _forms(tokens, chunk).items():
+def _programs(options: Options, tokens: int):
+    shape = jax.ShapeDtypeStruct((1, tokens, options.heads, options.size), jnp.float32)
+    for name, attend in _forms(options, tokens).items():
 
         def both(q, k, v, d_out, attend=attend):
             out, pullback = jax.vjp(attend, q, k, v)
@@ -80,11 +103,10 @@ def _programs(tokens: int, chunk: int):
         yield (name, "forward and backward"), jax.jit(both).lower(*[shape] * 4).compile()
 
 
-def _race(tokens: int, programs: dict, repeats: int) -> list[Row]:
-    rng = np.random.default_rng(0)
-    arrays = [
-        jnp.asarray(rng.standard_normal((1, tokens, HEADS, SIZE)), jnp.float32) for _ in range(4)
-    ]
+def _race(options: Options, tokens: int, programs: dict) -> list[Row]:
+    rng, repeats = np.random.default_rng(0), options.repeats
+    shape = (1, tokens, options.heads, options.size)
+    arrays = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in range(4)]
     product = product_rate(PRODUCT)
     seconds: dict[tuple[str, str], list[float]] = {key: [] for key in programs}
     rates = []
@@ -101,10 +123,11 @@ def _race(tokens: int, programs: dict, repeats: int) -> list[Row]:
     for _ in range(repeats):
         call(key for key in programs if key[0] == DENSE)
     rate = float(np.median(rates))
+    forward = 2 * tokens**2 * options.heads * options.size
     rows = []
     for (name, passes), program in programs.items():
         took = float(np.median(seconds[name, passes]))
-        operations = 2 * tokens**2 * HEADS * SIZE * (1 if passes == "forward" else 3.5)
+        operations = forward if passes == "forward" else 3.5 * forward
         rows.append(
             {
                 "tokens": tokens,

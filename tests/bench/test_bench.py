@@ -7,9 +7,10 @@ import tempfile
 
 import pytest
 
-from agentic.bench import BENCHMARKS
+from agentic.bench import BENCHMARKS, attention
 from agentic.cli import main
 from agentic.cli.bench import usage
+from agentic.errors import AgenticError
 
 SMALL = {
     "relabel": ["--tasks", "cartpole_swingup", "--states", "40", "--loop-states", "20",
@@ -18,7 +19,8 @@ SMALL = {
                 "--workers", "2", "--repeats", "1", "--folder", tempfile.gettempdir()],
     "sampler": ["--episodes", "5", "--steps", "20", "--trajectories", "2", "--repeats", "2",
                 "--folder", tempfile.gettempdir()],
-    "attention": ["--tokens", "64", "--repeats", "1"],
+    "attention": ["--tokens", "64", "--repeats", "1", "--heads", "2", "--size", "8",
+                  "--blocks", "32x16"],
     "ring": ["--tokens", "64", "--shapes", "2x8", "--devices", "1", "2"],
     "memory": ["--model", "3x128", "--variants", "blockwise", "--trajectories", "2",
                "--steps", "16"],
@@ -59,6 +61,15 @@ def test_without_json_there_is_a_table(capsys):
     main(["bench", "attention", *SMALL["attention"]])
     printed = capsys.readouterr().out
     assert "agentic bench attention" in printed and "tokens" in printed
+
+
+def test_blocks_to_try_have_rows_and_what_is_no_size_is_refused():
+    with pytest.raises(AgenticError, match="blocks has '512'; give rows of queries times keys"):
+        attention.Options(blocks=("512",))
+    names = [
+        row["form"] for row in attention.run(attention.Options((64,), 1, blocks=("8x16",)), str)
+    ]
+    assert "ours, blockwise 8x16" in names
 
 
 def test_the_two_ways_to_relabel_agree():
