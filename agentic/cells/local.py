@@ -56,7 +56,7 @@ class Launcher:
         self._experiment, self._folder, self._root = experiment, folder, root
         self._free = list(range(self.jobs))
         needed = dict.fromkeys(filter(None, map(experiment.needs, cells)))
-        names = [*needed, *(cell.name for cell in cells)]
+        self._names = names = [*needed, *(cell.name for cell in cells)]
         self._done = [name for name in names if self._state(name).state == "done"]
         self._waiting = [name for name in names if name not in self._done]
         self._running: dict[str, tuple[int, subprocess.Popen]] = {}
@@ -168,7 +168,8 @@ class Launcher:
             tuple(self._done),
             {name: self._state(name) for name in self._running},
             tuple(open_),
-            dict(self._failed),
+            # In the experiment's order, whichever ended first.
+            {name: self._failed[name] for name in self._names if name in self._failed},
             tuple(name for name in self._waiting if name not in open_),
             begun,
             ended,

@@ -82,8 +82,7 @@ def test_a_run_ends_with_results_and_a_report(folder, capsys):
 def test_failed_cells_are_named_with_their_logs(folder, capsys):
     place = folder("good-0", "bad-0", "bad-1")
     said = fails(capsys, "experiment", "run", place)
-    assert said.startswith("error: 2 failed: bad-")
-    assert "bad-0 (it is bad; log: runs/asked/bad-0/log.txt); " in said
+    assert said.startswith("error: 2 failed: bad-0 (it is bad; log: runs/asked/bad-0/log.txt); ")
     assert said.endswith("the same command tries them again.")
     assert (place / "report.md").read_text() == "1 cells, 4 lines\n"
 
