@@ -3,7 +3,8 @@
 Causal, float32, one row, by default 4 heads of 64. A forward pass counts 2 T^2 H D operations, a
 backward pass 2.5 times as many. All are called by turns and medians count, with the rate of matrix
 products measured between them; the dense form, whose gigabytes slow down what comes after, by
-itself at the end. Temporary megabytes are XLA's own analysis. The package takes part where it is
+itself at the end. "Products alone" does the products of our visits and nothing between them: what
+is left to gain. Temporary megabytes are XLA's own analysis. The package takes part where it is
 installed (`pip install "agentic[peers]"`) and the repository is at hand.
 """
 
@@ -17,12 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agentic.attention import BlockSpec, blockwise_attention, choose
+from agentic.attention import BlockSpec, blockwise_attention, choose, kernel
+from agentic.attention.blocks import split, static_visits
 from agentic.bench import Row, timed
 from agentic.bench.products import product_rate
 from agentic.errors import AgenticError
 
 PRODUCT = 2048
+PRODUCTS = "products alone"
 DENSE = "jax.nn.dot_product_attention"
 # Of scores; what would need more, the dense form at long lengths, is left out.
 LARGEST_SCORES = 2 * 10**9
@@ -70,36 +73,78 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def _forms(options: Options, tokens: int) -> dict[str, Callable]:
+def _forms(options: Options, tokens: int) -> dict[str, tuple[Callable, Callable]]:
+    """Return forward, and forward with backward, of each form."""
     choice = choose(tokens, tokens, options.size)
     tried = [BlockSpec(*map(int, text.split("x"))) for text in options.blocks]
     forms = {
-        f"ours, {choice.kernel} {blocks.query}x{blocks.key}": partial(
-            blockwise_attention, blocks=blocks
+        f"ours, {choice.kernel} {blocks.query}x{blocks.key}": _differentiated(
+            partial(blockwise_attention, blocks=blocks)
         )
         for blocks in (choice.blocks, *tried)
     }
+    forms[PRODUCTS] = tuple(
+        partial(products_alone, blocks=choice.blocks, backward=backward)
+        for backward in (False, True)
+    )
     try:
         peers = importlib.import_module("experiments.benchmarks.peers")
         peer = peers.causal_attention(options.chunk)
     except ImportError:
         peer = None
     if peer is not None:
-        forms["ringattention 0.1.2"] = peer
+        forms["ringattention 0.1.2"] = _differentiated(peer)
     if 4 * options.heads * tokens**2 <= LARGEST_SCORES:
-        forms[DENSE] = partial(jax.nn.dot_product_attention, is_causal=True)
+        dense = partial(jax.nn.dot_product_attention, is_causal=True)
+        forms[DENSE] = _differentiated(dense)
     return forms
+
+
+def _differentiated(attend: Callable) -> tuple[Callable, Callable]:
+    def both(q, k, v, d_out):
+        out, pullback = jax.vjp(attend, q, k, v)
+        return out, pullback(d_out)
+
+    return attend, both
+
+
+def products_alone(q, k, v, d_out=None, *, blocks: BlockSpec, backward: bool):
+    """Return sums of the products that `blockwise_attention` computes, as it lays them out.
+
+    Nothing is masked, exponentiated or divided: two products a visit, and five more for backward.
+    """
+    at, put, product = kernel.at, kernel.put, kernel.product
+    heads = k.shape[2]
+    visits = static_visits(q.shape[1], k.shape[1], blocks, True, 0)
+    q = split(q, heads, blocks.query)
+    k, v = split(k, heads, blocks.key), split(v, heads, blocks.key)
+
+    def forward_step(out, i, j, masked):
+        s = product(at(q, i), at(k, j), -1, -1)
+        return put(out, at(out, i) + product(s, at(v, j), -1, -2), i)
+
+    out = kernel.visit(visits, forward_step, kernel.zeros(q))
+    if not backward:
+        return out
+    d_out = split(d_out, heads, blocks.query)
+
+    def backward_step(sums, i, j, masked):
+        q_i, k_j, v_j, d_out_i = at(q, i), at(k, j), at(v, j), at(d_out, i)
+        s, d_s = product(k_j, q_i, -1, -1), product(v_j, d_out_i, -1, -1)
+        turned = jax.lax.optimization_barrier(k_j.swapaxes(-1, -2))
+        return kernel.Gradients(
+            put(sums.q, at(sums.q, i) + product(turned, d_s, -1, -2), i),
+            put(sums.k, at(sums.k, j) + product(d_s, q_i, -1, -2), j),
+            put(sums.v, at(sums.v, j) + product(s, d_out_i, -1, -2), j),
+        )
+
+    return out, kernel.visit(visits, backward_step, kernel.empty_gradients(q, k))
 
 
 def _programs(options: Options, tokens: int):
     shape = jax.ShapeDtypeStruct((1, tokens, options.heads, options.size), jnp.float32)
-    for name, attend in _forms(options, tokens).items():
-
-        def both(q, k, v, d_out, attend=attend):
-            out, pullback = jax.vjp(attend, q, k, v)
-            return out, pullback(d_out)
-
-        yield (name, "forward"), jax.jit(attend).lower(shape, shape, shape).compile()
+    for name, (forward, both) in _forms(options, tokens).items():
+        yield (name, "forward"), jax.jit(forward).lower(shape, shape, shape).compile()
         yield (name, "forward and backward"), jax.jit(both).lower(*[shape] * 4).compile()
 
 

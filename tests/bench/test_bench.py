@@ -5,8 +5,10 @@ import importlib
 import json
 import tempfile
 
+import numpy as np
 import pytest
 
+from agentic.attention import BlockSpec
 from agentic.bench import BENCHMARKS, attention
 from agentic.cli import main
 from agentic.cli.bench import usage
@@ -70,6 +72,19 @@ def test_blocks_to_try_have_rows_and_what_is_no_size_is_refused():
         row["form"] for row in attention.run(attention.Options((64,), 1, blocks=("8x16",)), str)
     ]
     assert "ours, blockwise 8x16" in names
+
+
+def test_products_alone_are_those_of_the_pairs_of_blocks_that_attention_visits():
+    rng = np.random.default_rng(0)
+    q, k, v, d_out = rng.standard_normal((4, 1, 12, 2, 4), np.float32)
+    out, gradients = attention.products_alone(q, k, v, d_out, blocks=BlockSpec(4, 4), backward=True)
+    visited = np.kron(np.tri(3), np.ones((4, 4)))  # whole blocks of the diagonal: no mask
+    for head in range(2):
+        q_h, k_h, v_h, d_h = (x[0, :, head] for x in (q, k, v, d_out))
+        s, d_s = q_h @ k_h.T * visited, d_h @ v_h.T * visited
+        got = out, gradients.q.swapaxes(-1, -2), gradients.k, gradients.v
+        for mine, due in zip(got, (s @ v_h, d_s @ k_h, d_s.T @ q_h, s.T @ d_h), strict=True):
+            np.testing.assert_allclose(np.asarray(mine)[:, head].reshape(12, 4), due, atol=1e-4)
 
 
 def test_the_two_ways_to_relabel_agree():
