@@ -41,6 +41,7 @@ class Options:
         steps: of a trajectory.
         batch_size: chains a batch.
         dtype: of activations: "float32" or "bfloat16".
+        remat: as when training: "none", "block", "attention", "layer" or "offload".
         repeats: steps measured; the fastest counts.
         product: rows of the square matrices whose product is measured.
         full: also chains that take minutes a step on a CPU.
@@ -53,6 +54,7 @@ class Options:
     steps: int = 1000
     batch_size: int = 1
     dtype: str = "float32"
+    remat: str = TrainingConfig.remat
     repeats: int = 3
     product: int = 2048
     full: bool = False
@@ -63,6 +65,7 @@ class Options:
         for name in ("action_chunk", "steps", "batch_size", "repeats", "product"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        TrainingConfig(remat=self.remat)
         if not set(self.tokens_per_step) <= {5, 1}:
             raise AgenticError(f"tokens_per_step is {self.tokens_per_step}; it takes 5, 1 or both.")
 
@@ -130,7 +133,7 @@ def flops(config: PolicyConfig, batch: int) -> float:
 
 
 def _measure(options: Options, config: PolicyConfig) -> dict[str, str | float]:
-    training = TrainingConfig(loss="all")
+    training = TrainingConfig(loss="all", remat=options.remat)
     state = initial_state(config, training)
     batch = jax.tree.map(jnp.asarray, chain(config, options.batch_size))
     started = time.perf_counter()

@@ -27,7 +27,7 @@ SMALL = {
     "memory": ["--model", "3x128", "--variants", "blockwise", "--trajectories", "2",
                "--steps", "16"],
     "train": ["--model", "3x128", "--trajectories", "2", "--tokens-per-step", "1",
-              "--steps", "8", "--repeats", "1", "--product", "64"],
+              "--steps", "8", "--repeats", "1", "--product", "64", "--remat", "attention"],
     "decode": ["--tokens", "64", "16", "--batch", "2", "--width", "8", "--layers", "1",
                "--repeats", "2", "--recompute", "16"],
     "simulation": ["--tasks", "cartpole_swingup", "--steps", "5", "--repeats", "1", "--num", "2"],
