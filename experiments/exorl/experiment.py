@@ -6,7 +6,7 @@ Question:  AT, DT, BC, BC-10 %, TD3, TD3+BC and IQL with their default recipes o
 Command:   agentic experiment run experiments/exorl
            (--only 'cartpole_swingup-*' for one task, 'cartpole_swingup-td3-0' for one row's seed)
 Hardware:  2 CPU cores, no GPU; every cell on one core, two cells side by side
-Time:      1 to 7 minutes a cell, 161 cells: some nine core-hours; measured ones in report.md
+Time:      1.5 to 11 minutes a cell, 161 cells: some ten core-hours by the 77 in report.md
 
 ExoRL's own files are used where `agentic data download DOMAIN rnd` has put them; where not,
 `agentic collect` makes 200,000 steps of each domain first, and the report says so.
