@@ -25,8 +25,8 @@ class Processes:
     """How this process finds the others.
 
     Attributes:
-        distributed: take part in what Slurm, Open MPI, Kubernetes or a TPU pod started; they say
-            who the others are.
+        distributed: take part in what Slurm, Open MPI, Kubernetes (with its Python package
+            installed) or a TPU pod started; they say who the others are.
         coordinator: HOST:PORT of the first process, where no such system says it.
         processes: how many there are, with `coordinator`.
         process_id: which of them this one is, from 0, with `coordinator`.
@@ -98,8 +98,8 @@ class Processes:
             reason = str(error).splitlines()[0]
             raise AgenticError(
                 f"the other processes were not found ({reason}); start all of them with the same "
-                "--coordinator HOST:PORT and --processes N, or let Slurm, Open MPI or Kubernetes "
-                "start them with --distributed."
+                "--coordinator HOST:PORT and --processes N, or let Slurm or Open MPI start "
+                "them with --distributed."
             ) from error
 
 

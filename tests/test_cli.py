@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import compiling
 import numpy as np
 import pytest
 from command_line import fails, run
 
 from agentic import configure, sample_directory
+from agentic.attention import ring_attention
 from agentic.cli import COMMANDS, usage
 from agentic.cli.train import attends_slowly
 from agentic.controls import MEMORIES
@@ -111,6 +113,30 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     assert run("report", trained, "--out", page) == 0
     assert page.read_text().startswith("<!")
     assert (trained / "learning_curve.png").exists() and (trained / "episodes.png").exists()
+
+
+@compiling.plainly()
+def test_a_ring_of_eight_trains_and_one_device_evaluates(episodes, tmp_path, monkeypatch):
+    rings = []
+
+    def noted(*arrays, **options):
+        rings.append(options["axis_name"])
+        return ring_attention(*arrays, **options)
+
+    monkeypatch.setattr("agentic.attention.choice.ring_attention", noted)
+    monkeypatch.setattr("agentic.attention.choice.GATHERED", 0)
+    train = ("train", TASK, "--data", episodes, *TINY, "--dropout", "0")
+    ring, alone = tmp_path / "ring", tmp_path / "alone"
+    assert run(*train, "--out", ring, "--mesh", "sequence=8") == 0
+    assert set(rings) == {"sequence"}
+    assert run(*train, "--out", alone) == 0
+    losses = [
+        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (ring, alone)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert run("evaluate", ring, "--seeds", "3", "--episodes", "1") == 0
+    assert json.loads((ring / "evaluation.jsonl").read_text())["length"] == 1000
 
 
 def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys, monkeypatch):

@@ -148,19 +148,40 @@ def _programs(options: Options, tokens: int):
         yield (name, "forward and backward"), jax.jit(both).lower(*[shape] * 4).compile()
 
 
+def _check_same(name: str, found, expected) -> None:
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        worst = float(jnp.abs(one - other).max())
+        if not worst <= 1e-3 * float(jnp.abs(other).max()):
+            raise AgenticError(f"{name} differs from our attention by up to {worst:.2g}.")
+
+
 def _race(options: Options, tokens: int, programs: dict) -> list[Row]:
+    """Return the rows of one length.
+
+    Raises AgenticError where a form does not give our output and gradients.
+    """
     rng, repeats = np.random.default_rng(0), options.repeats
     shape = (1, tokens, options.heads, options.size)
     arrays = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in range(4)]
     product = product_rate(PRODUCT)
     seconds: dict[tuple[str, str], list[float]] = {key: [] for key in programs}
     rates = []
+    ours = next(iter(programs))[0]
+
+    def once(name, passes):
+        taken, program = arrays[:3] if passes == "forward" else arrays, programs[name, passes]
+        return jax.block_until_ready(program(*taken))
 
     def call(keys):
-        for name, passes in keys:
-            taken, program = arrays[:3] if passes == "forward" else arrays, programs[name, passes]
-            took, _ = timed(lambda: jax.block_until_ready(program(*taken)))  # noqa: B023
-            seconds[name, passes].append(took)
+        for key in keys:
+            took, _ = timed(lambda: once(*key))  # noqa: B023
+            seconds[key].append(took)
+
+    expected = once(ours, "forward and backward")
+    for name, passes in programs:
+        if passes == "forward and backward" and name not in (ours, PRODUCTS, DENSE):
+            _check_same(name, once(name, passes), expected)
+    del expected
 
     for _ in range(repeats):
         rates.append(product())

@@ -140,6 +140,7 @@ def _measure(options: Options, config: PolicyConfig) -> dict[str, str | float]:
     step = make_step(config, training).lower(state, batch).compile()
     compiling = time.perf_counter() - started
     product = product_rate(options.product)
+    temporary = step.memory_analysis().temp_size_in_bytes
     seconds, rates = [], []
     for _ in range(options.repeats):
         started = time.perf_counter()
@@ -153,6 +154,7 @@ def _measure(options: Options, config: PolicyConfig) -> dict[str, str | float]:
         "action chunk": config.action_chunk,
         "trajectories": config.trajectories,
         "tokens": tokens,
+        "temporary MB": temporary / 1e6,
         "s a step": min(seconds),
         "compiling s": compiling,
         "tokens/s": tokens / min(seconds),

@@ -32,7 +32,9 @@ REMATS: dict[Remat, str] = {
     "layer": "keep the layers' inputs alone and compute all else again",
     "offload": "the same, with the layers' inputs in the host's memory",
 }
-# Up to here a loop over layers saves no compile time worth what it costs.
+# Up to here a loop over layers saves no compile time worth what it costs. Where layers are to be
+# computed again there always is one: without, the compiler finds the same layers twice and keeps
+# what they gave.
 UNROLLED = 4
 
 
@@ -99,7 +101,7 @@ def run_layers(
             offload_dst="pinned_host",
         )
         layer = jax.checkpoint(layer, policy=policy)
-    if config.layers <= UNROLLED:
+    if config.layers <= UNROLLED and remat in ("none", "block"):
         for own in zip(split_layers(parameters[LAYERS]), keys[:-1], strict=True):
             x, _ = layer(x, own)
     else:

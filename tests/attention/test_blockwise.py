@@ -1,9 +1,12 @@
 """Blockwise attention is dense attention: in value, in gradient, at less memory and work."""
 
+from functools import partial
+
 import attention_cases as cases
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +35,20 @@ def test_default_positions(queries, keys, blocks, causal, dtype):
 
     results = cases.value_and_gradients(attend, *arrays)
     cases.agree(results, arrays, *cases.positions(queries, keys), causal, 0.4)
+
+
+def test_sums_over_many_blocks_of_half_precision_are_kept_in_float32():
+    """Added up in bfloat16, the sums of 1,024 keys alone would err by more than this."""
+    arrays = cases.operands(1024, 1024, heads=1, k_heads=1, batch=1, dtype="bfloat16")
+    attend = partial(blockwise_attention, causal=False, blocks=BlockSpec(64, 64))
+    results = cases.value_and_gradients(attend, *arrays)
+    masks = (*cases.positions(1024, 1024, 1), False, None)
+    expected = (
+        oracles.attention(*arrays[:3], *masks), *oracles.attention_gradients(*arrays, *masks)
+    )  # fmt: skip
+    for result, wanted in zip(results, expected, strict=True):
+        error = np.asarray(result, np.float64) - wanted
+        assert np.sqrt(np.mean(error**2)) < 4e-3 * np.sqrt(np.mean(wanted**2))
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_packed_rows_give_the_loss_of_rows_as_they_are(request):
 
 
 def test_attention_that_is_kept_is_not_computed_again(kept):
-    config = synthetic.policy_config("1", layers=2)
+    config = synthetic.policy_config("1", layers=1)
     parameters, chain = synthetic.parameters(config), kept[1][1]
 
     def exponentials(remat):
