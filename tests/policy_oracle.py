@@ -5,6 +5,7 @@ A token sees the whole trajectories among the last `config.trajectories`, its ow
 Episodes are lists of unpadded Chains [T_k, ...], as `synthetic.episodes` returns them.
 """
 
+import jax
 import numpy as np
 
 from agentic.policy.parameters import unstack
@@ -17,9 +18,11 @@ def actions(config, parameters, episodes, first=0):
       episodes: what one context lives through, in order.
       first: index that the first of them has in its context.
     """
+    # Not JAX's, which would compute in float32, and compile an operation for every shape.
+    parameters = jax.tree.map(np.asarray, unstack(parameters))
     tokens, reads = _tokens(config, parameters, episodes, first)
     order, oldest = range(len(tokens)), [token["now"] - config.trajectories for token in tokens]
-    x, layers = np.stack([token["x"] for token in tokens]), unstack(parameters)["blocks"]
+    x, layers = np.stack([token["x"] for token in tokens]), parameters["blocks"]
     for index in range(config.layers):
         x = _block(config, layers[index], x, [
             [j for j in order[: i + 1] if tokens[j]["episode"] > oldest[i]] for i in order
