@@ -125,16 +125,10 @@ def test_a_ring_of_eight_trains_and_one_device_evaluates(episodes, tmp_path, mon
 
     monkeypatch.setattr("agentic.attention.choice.ring_attention", noted)
     monkeypatch.setattr("agentic.attention.choice.GATHERED", 0)
-    train = ("train", TASK, "--data", episodes, *TINY, "--dropout", "0")
-    ring, alone = tmp_path / "ring", tmp_path / "alone"
+    train = ("train", TASK, "--data", episodes, *TINY)
+    ring = tmp_path / "ring"
     assert run(*train, "--out", ring, "--mesh", "sequence=8") == 0
     assert set(rings) == {"sequence"}
-    assert run(*train, "--out", alone) == 0
-    losses = [
-        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for folder in (ring, alone)
-    ]
-    np.testing.assert_allclose(*losses, rtol=1e-5)
     assert run("evaluate", ring, "--seeds", "3", "--episodes", "1") == 0
     assert json.loads((ring / "evaluation.jsonl").read_text())["length"] == 1000
 
