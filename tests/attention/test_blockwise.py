@@ -151,15 +151,44 @@ def test_dynamic_visits_are_the_visible_ones(q_positions, kv_positions, causal):
 
 
 @pytest.mark.parametrize("given_positions", [False, True])
-def test_blocks_that_are_not_needed_are_not_computed(given_positions):
-    """Poison: a masked key still multiplies its NaN by 0, a key never read does not."""
-    q, k, v, _ = cases.operands(12, 12)
-    v = v.at[:, 8:].set(jnp.nan)
+def test_blocks_that_are_not_needed_are_computed_neither_forward_nor_backward(given_positions):
+    """Poison: what is masked still multiplies its NaN by 0, what is never read does not."""
+    q, k, v, d_out = cases.operands(12, 12)
     rows = jnp.broadcast_to(jnp.arange(12), (2, 12))
     masks = {"q_positions": rows, "kv_positions": rows} if given_positions else {}
-    out = blockwise_attention(q, k, v, blocks=BlockSpec(4, 4), **masks)
-    assert np.isfinite(out[:, :8]).all()
-    assert np.isnan(out[:, 8:]).all()
+    attend = partial(blockwise_attention, blocks=BlockSpec(4, 4), **masks)
+    poisoned = v.at[:, 8:].set(jnp.nan)
+    out, d_q, *_ = cases.value_and_gradients(attend, q, k, poisoned, d_out)
+    assert np.isfinite(out[:, :8]).all() and np.isfinite(d_q[:, :8]).all()
+    assert np.isnan(out[:, 8:]).all() and np.isnan(d_q[:, 8:]).all()
+    poisoned = d_out.at[:, :4].set(jnp.nan)
+    *_, d_k, d_v = cases.value_and_gradients(attend, q, k, v, poisoned)
+    assert np.isfinite(d_k[:, 4:]).all() and np.isfinite(d_v[:, 4:]).all()
+    assert np.isnan(d_k[:, :4]).all() and np.isnan(d_v[:, :4]).all()
+
+
+def test_of_its_own_only_output_and_log_sum_exp_are_kept_for_the_backward_pass():
+    arrays = cases.operands(16, 16)
+    attend = partial(blockwise_attention, blocks=BlockSpec(4, 4))
+    out, pullback = jax.vjp(attend, *arrays[:3])
+    kept = sum(x.size for x in jax.tree.leaves(pullback) if x.dtype == jnp.float32)
+    log_sum_exp = out.size // out.shape[-1]
+    assert kept == sum(x.size for x in arrays[:3]) + out.size + log_sum_exp
+
+
+@pytest.mark.parametrize("query", range(1, 7))
+def test_every_block_size(query):
+    """1 to one more than there are rows, of queries and of keys, each pair in a row of the batch."""
+    arrays = cases.operands(5, 5, batch=6)
+
+    def attend(*operands):
+        rows = zip(*(jnp.split(x, 6) for x in operands), strict=True)
+        outs = [blockwise_attention(*row, blocks=BlockSpec(query, key + 1)) for key, row in
+                enumerate(rows)]  # fmt: skip
+        return jnp.concatenate(outs)
+
+    results = cases.value_and_gradients(attend, *arrays)
+    cases.agree(results, arrays, *cases.positions(5, 5, 6))
 
 
 def test_a_masked_key_does_not_matter():
