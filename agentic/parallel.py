@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from agentic.attention import zigzag
 from agentic.gradient import gather, mesh_gradient
-from agentic.mesh import LAYERS, ROWS, SEQUENCE, parameter_specs, place_batch
+from agentic.mesh import FSDP, LAYERS, ROWS, SEQUENCE, parameter_specs, place_batch
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs, flatten
 from agentic.policy.layers import Remat, run_layers
@@ -103,7 +103,10 @@ def make_mesh_step(
         def whole(part: str, shares: Any) -> Any:
             return gather(shares, parts[part])
 
-        error = partial(share_error, policy, sequence=sequence, gather=whole, remat=config.remat)
+        gathering = whole if mesh.shape[FSDP] > 1 else None
+        error = partial(
+            share_error, policy, sequence=sequence, gather=gathering, remat=config.remat
+        )
         return mesh_gradient(error, config.accumulate, mesh, SHARE_SPEC, parameters, share, key)
 
     return make_step(policy, config, gradient, mesh)
@@ -115,7 +118,7 @@ def share_error(
     share: Share,
     key: jax.Array | None,
     sequence: str | None,
-    gather: Callable[[str, Any], Any],
+    gather: Callable[[str, Any], Any] | None,
     remat: Remat = "block",
 ) -> tuple[jax.Array, jax.Array]:
     """Return what `agentic.training.chain_error` does, for the chunks of one device.

@@ -113,6 +113,20 @@ def test_four_steps_are_some_steps_then_save_load_and_the_rest(
     assert seconds == sorted(seconds)
 
 
+def test_on_a_mesh_too_a_resumed_run_is_the_whole_one(data, tmp_path):
+    config = dataclasses.replace(CONFIG, mesh="fsdp=2,sequence=2")
+    whole = run(config, tmp_path / "whole", data=data)
+    with pytest.raises(RuntimeError):
+        run(config, tmp_path / "cut", data=data, progress=at_step(3, power_cut))
+    assert checkpoint.latest(tmp_path / "cut") == 2
+    run(config, tmp_path / "cut", resume=True, data=data)
+    for actual, expected in zip(
+        *(state(tmp_path / x, data) for x in ("cut", "whole")), strict=True
+    ):
+        np.testing.assert_array_equal(actual, expected)
+    assert [r["loss"] for r in metrics(tmp_path / "cut")] == [r["loss"] for r in metrics(whole)]
+
+
 def test_resuming_a_finished_run_changes_nothing(finished, data):
     before = metrics(finished)
     run(CONFIG, finished, resume=True, data=data)

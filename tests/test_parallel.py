@@ -202,6 +202,19 @@ def test_a_devices_share_of_the_state_falls_with_fsdp():
     assert eight.alias_size_in_bytes >= mine  # the state's buffers are taken over
 
 
+def test_no_more_than_one_layer_is_ever_whole():
+    """A layer more costs a device an eighth of its gradient, and activations; no whole weights."""
+
+    def temporary(layers: int) -> int:
+        policy = synthetic.policy_config("1", width=128, layers=layers, dtype="bfloat16")
+        chain = synthetic.chain(np.ones((8, 1), int))
+        with jax.numpy_dtype_promotion("standard"):
+            return compiled(policy, chain, MeshShape(fsdp=8)).temp_size_in_bytes
+
+    weights, few, many = (4 + 2 * 2) * 128**2, temporary(2), temporary(6)
+    assert (many - few) / 4 < weights / 8 * 4 + weights  # whole ones take twice as much at least
+
+
 @pytest.mark.usefixtures("ringing")
 def test_a_devices_memory_stays_when_devices_and_tokens_grow_together():
     def temporary(devices: int) -> int:

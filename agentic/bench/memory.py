@@ -183,6 +183,11 @@ def policy(model: str, variant: Variant, trajectories: int, steps: int, dtype: s
     )  # fmt: skip
 
 
+def compiled_trajectories(name: str) -> tuple[int, ...]:
+    """Return the lengths of the chains that are compiled for a variant; the rest follows."""
+    return (1, 2, 4) if name == "vanilla" else (4, 8)
+
+
 class Law(NamedTuple):
     """Bytes as a polynomial of the tokens, and what it was read off."""
 
@@ -194,8 +199,7 @@ class Law(NamedTuple):
 
 
 def _law(options: Options, model: str, name: str) -> Law:
-    variant = VARIANTS[name]
-    points = (1, 2, 4) if name == "vanilla" else (4, 8)
+    variant, points = VARIANTS[name], compiled_trajectories(name)
     found = []
     for n in points:
         config = policy(model, variant, n, options.steps, options.dtype)

@@ -49,7 +49,7 @@ def run_layers(
     key: jax.Array | None = None,
     remat: Remat = "block",
     sequence: str | None = None,
-    gather: Callable[[str, Any], Any] = lambda _, tree: tree,
+    gather: Callable[[str, Any], Any] | None = None,
     attend: Callable | None = None,
 ) -> tuple[AgenticTransformer, jax.Array]:
     """Return the network around the layers, and the latents [B, N, W] of flat inputs.
@@ -61,7 +61,8 @@ def run_layers(
       remat: what the backward pass finds and what it computes again: see REMATS.
       sequence: mesh axis over which N is split, where this runs inside shard_map.
       gather: makes whole parameters of this device's share: of the "frame", or of one "layer" at
-        a time, so that no more than one is ever whole.
+        a time, again in the backward pass, so that no more than one is ever whole. None where
+        every device has them whole.
       attend: what attends where N is not split; by default what `choose` picks.
 
     Raises:
@@ -73,7 +74,8 @@ def run_layers(
             f"host's memory (they have {', '.join(_memories())}); take 'layer'."
         )
     around = {name: tree for name, tree in parameters.items() if name != LAYERS}
-    frame = bind_frame(config, gather("frame", around))
+    whole = gather or (lambda _, tree: tree)
+    frame = bind_frame(config, whole("frame", around))
     x, place, keys = frame.embed(inputs, key)
     packed = None
     if attend is None:
@@ -86,7 +88,7 @@ def run_layers(
     def layer(x: jax.Array, own: tuple) -> tuple[jax.Array, None]:
         shares, block_key = own
         x = checkpoint_name(x, "layer_input")
-        block = bind_layer(config, gather("layer", shares))
+        block = bind_layer(config, whole("layer", shares))
         return block(x, place, block_key, sequence, remat != "none", attend), None
 
     if remat == "layer":
@@ -101,7 +103,10 @@ def run_layers(
             offload_dst="pinned_host",
         )
         layer = jax.checkpoint(layer, policy=policy)
-    if config.layers <= UNROLLED and remat in ("none", "block"):
+    elif gather is not None:
+        layer = jax.checkpoint(layer, policy=_keeps_all_but_weights)
+    again = gather is not None or remat not in ("none", "block")
+    if config.layers <= UNROLLED and not again:
         for own in zip(split_layers(parameters[LAYERS]), keys[:-1], strict=True):
             x, _ = layer(x, own)
     else:
@@ -110,6 +115,15 @@ def run_layers(
     if packed is not None:
         x = packed.unpack(x)
     return frame, frame.read(x, keys[-1])
+
+
+def _keeps_all_but_weights(primitive: Any, *operands: Any, **_) -> bool:
+    """Keep all but parameters made whole, and what they are cast to: a policy of `checkpoint`.
+
+    Those have two axes at most; keys and values that are gathered have more.
+    """
+    on_weights = primitive.name in ("all_gather", "convert_element_type")
+    return not (on_weights and operands[0].ndim <= 2)
 
 
 def _by_flash(config: PolicyConfig, tokens: int) -> bool:

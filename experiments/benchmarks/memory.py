@@ -1,8 +1,9 @@
 """Draw what `agentic bench memory --out FILE.json` wrote: `python -m experiments.benchmarks.memory
-FILE.json... FILE.png`.
+FILE.json... FILE.png`; a table of the contexts for FILE.md.
 
-Left, what a training step holds beside its state against tokens, for one model; right, the longest
-context in the largest budget for every model and variant, on one device or divided among several.
+Left, what a training step holds beside its state against tokens, for one model, hollow where it
+lies on the line, or parabola, through what was compiled; right, the longest context in the largest
+budget for every model and variant, on one device or divided among several.
 The black line at a group reaches from its vanilla context to 32 times of it, the factor that
 arXiv 2305.19370 gives for blockwise training, and the grey one from 2 to 4 times memory-efficient
 attention's, its other factor.
@@ -15,6 +16,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from agentic.bench.memory import compiled_trajectories
+from agentic.files import write_bytes
 
 SHOWN = "350m"
 AT = "temporary GB at "
@@ -31,7 +35,10 @@ def growth(axes: Axes, rows: list[dict]) -> None:
                 for name, value in row.items()
                 if name.startswith(AT)
             }
-            axes.plot(points.keys(), points.values(), marker="o", label=row["variant"])
+            (line,) = axes.plot(points.keys(), points.values(), label=row["variant"])
+            for tokens, gigabytes in points.items():
+                fill = line.get_color() if tokens <= row["compiled tokens"] else "white"
+                axes.plot(tokens, gigabytes, "o", color=line.get_color(), markerfacecolor=fill)
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="temporary GB of one step")
     axes.set_xticks(list(points), [f"{tokens // 1000}k" for tokens in points])
     axes.minorticks_off()
@@ -78,11 +85,32 @@ def draw(rows: list[dict]) -> Figure:
     return figure
 
 
+def table(rows: list[dict]) -> str:
+    """Return the longest contexts in Markdown: a line for each model and variant."""
+    budgets = [column for column in rows[0] if column.startswith("tokens in ")]
+    factors = ["times vanilla", "times memory-efficient"]
+    lines = ["| " + " | ".join(["model", "variant", *budgets, *factors]) + " |"]
+    lines.append("|" + "---|" * 2 + "---:|" * (len(budgets) + len(factors)))
+    for row in rows:
+        cells = [row["model"].replace("\n", " "), row["variant"]]
+        cells += [f"{row[column]:,}" for column in budgets]
+        cells += [f"{row[column]:.3g}" if row[column] else "-" for column in factors]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def named(record: dict) -> list[dict]:
-    """Return the rows of a record, with how many devices share a model where it is not one."""
-    devices = record["options"]["devices"]
+    """Return the rows of a record with the tokens compiled; devices that share are in the name."""
+    devices, steps = record["options"]["devices"], record["options"]["steps"]
     suffix = "" if devices == 1 else f"\non {devices}"
-    return [row | {"model": row["model"] + suffix} for row in record["rows"]]
+    return [
+        row
+        | {
+            "model": row["model"] + suffix,
+            "compiled tokens": compiled_trajectories(row["variant"])[-1] * steps * 4,
+        }
+        for row in record["rows"]
+    ]
 
 
 def main() -> None:
@@ -91,7 +119,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     rows = [row for path in options.records for row in named(json.loads(path.read_text()))]
-    draw(rows).savefig(options.out, dpi=150)
+    if options.out.suffix == ".md":
+        write_bytes(options.out, table(rows).encode())
+    else:
+        draw(rows).savefig(options.out, dpi=150)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def test_of_its_own_only_output_and_log_sum_exp_are_kept_for_the_backward_pass()
 
 @pytest.mark.parametrize("query", range(1, 7))
 def test_every_block_size(query):
-    """1 to one more than there are rows, of queries and of keys, each pair in a row of the batch."""
+    """1 to one more than there are rows, of queries and of keys, each in a row of the batch."""
     arrays = cases.operands(5, 5, batch=6)
 
     def attend(*operands):

@@ -1,14 +1,17 @@
 """A training step's bytes grow as the design says: by XLA's analysis, at small size."""
 
+import json
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from agentic.bench.memory import VARIANTS, Options, run, step_bytes
 from agentic.bench.memory import policy as policy_of
 from agentic.errors import AgenticError
+from experiments.benchmarks import memory
 
 STEPS = 512
 
@@ -57,6 +60,14 @@ def test_twice_the_tokens_are_twice_the_bytes_and_the_longest_context_fills_its_
     tokens = 64 * 4 * STEPS
     assert row["fits"] == ("1 GB" if tokens <= row["tokens in 1 GB"] else "4 GB")
     assert row[f"GB at {tokens} tokens"] == pytest.approx(tokens / row["tokens in 1 GB"], rel=0.05)
+
+
+def test_the_committed_table_is_that_of_the_committed_records():
+    folder = Path(memory.__file__).parent
+    records = (folder / name for name in ("memory.json", "memory-32-devices.json"))
+    rows = [row for path in records for row in memory.named(json.loads(path.read_text()))]
+    assert (folder / "memory.md").read_text() == memory.table(rows)
+    assert "| 350m | blockwise, recomputed |" in memory.table(rows)
 
 
 @pytest.mark.parametrize(
