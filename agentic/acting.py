@@ -97,7 +97,9 @@ def cache_mesh(devices: int) -> jax.sharding.Mesh:
     """Return a mesh of the first `devices` devices over which a cache can be split."""
     present = len(jax.devices())
     if not 1 <= devices <= present:
-        raise AgenticError(f"devices is {devices}; this process has 1 to {present}.")
+        raise AgenticError(
+            f"devices is {devices}; this process has 1 to {present} (--cpu-devices simulates more)."
+        )
     kinds = (jax.sharding.AxisType.Auto,)
     return jax.make_mesh((devices,), (AXIS,), kinds, devices=jax.devices()[:devices])
 

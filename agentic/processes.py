@@ -20,6 +20,19 @@ HEARTBEAT_SECONDS = 60
 START_SECONDS = 300
 
 
+def check_cpu_devices(count: int) -> None:
+    """Raise AgenticError for less than one device."""
+    if count < 1:
+        raise AgenticError(f"cpu_devices is {count}; it must be at least 1.")
+
+
+def simulate_devices(count: int) -> None:
+    """Make the processor so many devices; to be called before anything touches one."""
+    check_cpu_devices(count)
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", count)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Processes:
     """How this process finds the others.
@@ -53,8 +66,8 @@ class Processes:
             )
         if not missing:
             self._check_by_hand()
-        if self.cpu_devices is not None and self.cpu_devices < 1:
-            raise AgenticError(f"cpu_devices is {self.cpu_devices}; it must be at least 1.")
+        if self.cpu_devices is not None:
+            check_cpu_devices(self.cpu_devices)
 
     def _check_by_hand(self) -> None:
         host, _, port = self.coordinator.rpartition(":")
@@ -75,8 +88,7 @@ class Processes:
         Raises AgenticError where they cannot be found.
         """
         if self.cpu_devices is not None:
-            jax.config.update("jax_platforms", "cpu")
-            jax.config.update("jax_num_cpu_devices", self.cpu_devices)
+            simulate_devices(self.cpu_devices)
         if self.coordinator is None and not self.distributed:
             return
         who = {}

@@ -57,6 +57,9 @@ class EvaluationConfig:
         action_noise: standard deviation of Gaussian noise added to every action.
         cache_dtype: what keys and values of the context are kept in; by default as the policy
             computes. bfloat16 halves the memory of a context and rounds what is remembered.
+        devices: split every context's keys and values over so many devices, for contexts that one
+            cannot hold; only the order of sums depends on it, so the last bits of an action, which
+            long episodes may amplify.
         parallel: contexts side by side; results do not depend on it. What is interrupted loses no
             more than these.
         checkpoint: step of the checkpoint; by default the newest.
@@ -75,6 +78,7 @@ class EvaluationConfig:
     best_of: int | None = None
     action_noise: float = 0.0
     cache_dtype: Literal["float32", "bfloat16"] | None = None
+    devices: int = 1
     parallel: int = 32
     checkpoint: int | None = None
     data: str | None = None
@@ -114,8 +118,8 @@ class Part:
 class Result:
     """The returns [C, E] of one condition, in the order of the seeds asked for.
 
-    `elsewhere` counts contexts that were recorded with other versions or another commit than
-    today's: they were not rolled out again.
+    `elsewhere` counts contexts that were recorded with other versions, another commit or other
+    devices than today's: they were not rolled out again.
     """
 
     name: str
@@ -165,13 +169,14 @@ def evaluate_run(
 
         _complete(ledger, part, list(seeds), config, data, advance)
         done += len(seeds) * length
-    return [_result(ledger, part, config.seeds) for part in parts]
+    return [_result(ledger, part, config) for part in parts]
 
 
 def parts_of(folder: str | Path, document: dict, config: EvaluationConfig) -> Iterator[Part]:
     """Yield every condition: targets within memories within methods."""
     step = config.checkpoint or latest_step(folder)
-    policy = load_policy(folder, config.checkpoint, config.cache_dtype)
+    devices = None if config.devices == 1 else config.devices
+    policy = load_policy(folder, config.checkpoint, config.cache_dtype, devices)
     episodes = config.episodes or max(config.best_of or 1, episodes_of(policy))
     shared = {"task": document["task"], "step": step, "episodes": episodes}
     for memory in config.memories:
@@ -211,15 +216,16 @@ def _aimed(policy: Policy, document: dict, config: EvaluationConfig) -> Iterator
         yield aiming
 
 
-def _result(ledger: Ledger, part: Part, seeds: tuple[int, ...]) -> Result:
-    now, condition = _provenance(), part.condition
+def _result(ledger: Ledger, part: Part, config: EvaluationConfig) -> Result:
+    now, condition, seeds = _provenance(config), part.condition, config.seeds
     records = ledger.records(condition, seeds)
     elsewhere = {record["seed"] for record in records if record.get("provenance") != now}
     return Result(part.name, condition, ledger.returns(condition, seeds), len(elsewhere))
 
 
-def _provenance() -> dict:
-    return provenance.of_run(jax.devices()[0].device_kind)
+def _provenance(config: EvaluationConfig) -> dict:
+    kind = jax.devices()[0].device_kind
+    return provenance.of_run(kind if config.devices == 1 else f"{config.devices} x {kind}")
 
 
 def data_of(document: dict, config: EvaluationConfig):
@@ -242,7 +248,7 @@ def _complete(
     advance: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Roll out the missing contexts of one condition, a wave at a time."""
-    condition, source = part.condition, _provenance()
+    condition, source = part.condition, _provenance(config)
     place = {seed: index for index, seed in enumerate(config.seeds)}
     for start in range(0, len(missing), config.parallel):
         wave = missing[start : start + config.parallel]

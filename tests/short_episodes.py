@@ -6,7 +6,7 @@ import numpy as np
 import synthetic
 
 from agentic import evaluation, run_evaluation
-from agentic.acting import ContextPolicy
+from agentic.acting import ContextPolicy, cache_mesh
 from agentic.policy.config import Normalization, PolicyConfig
 
 TASK, STEPS = "cartpole_swingup", 12
@@ -34,11 +34,12 @@ class ShortEpisodes:
         self.closed = True
 
 
-def policy(target=8.0, cache_dtype=None, **fields) -> ContextPolicy:
+def policy(target=8.0, cache_dtype=None, mesh=None, **fields) -> ContextPolicy:
     base = {"trajectories": 3, "width": 16, "layers": 1, "action_chunk": 5}
     normalization = Normalization((0.0,) * 5, (1.0,) * 5, 5.0)
     config = PolicyConfig(5, 1, 1000, **base | fields, normalization=normalization)
-    return ContextPolicy(config, synthetic.parameters(config), target, cache_dtype=cache_dtype)
+    parameters = synthetic.parameters(config)
+    return ContextPolicy(config, parameters, target, cache_dtype=cache_dtype, mesh=mesh)
 
 
 def stand_in(monkeypatch) -> None:
@@ -47,7 +48,9 @@ def stand_in(monkeypatch) -> None:
     monkeypatch.setattr(
         run_evaluation,
         "load_policy",
-        lambda folder, step, cache_dtype: policy(cache_dtype=cache_dtype),
+        lambda folder, step, cache_dtype, devices: policy(
+            cache_dtype=cache_dtype, mesh=None if devices is None else cache_mesh(devices)
+        ),
     )
     monkeypatch.setattr(run_evaluation, "latest_step", lambda folder: 40)
 

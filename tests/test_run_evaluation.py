@@ -1,5 +1,6 @@
 """Laws of evaluating a run: nothing twice, nothing lost, the same file however it came about."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -130,6 +131,25 @@ def test_a_narrow_cache_is_a_condition_of_its_own(run):
     np.testing.assert_array_equal(narrow.returns, alone.returns)
     assert (narrow.returns != wide.returns).any()
     assert len(content(folder).splitlines()) == 6
+
+
+def test_a_cache_split_over_devices_earns_the_same_and_is_told_of(run, monkeypatch):
+    folder, config = run(), EvaluationConfig(seeds=(3, 5), memory=("kept", "cleared"))
+    alone = evaluate_run(folder, config)
+    seen = []
+    observe = ContextPolicy.observe
+    monkeypatch.setattr(
+        ContextPolicy, "observe",
+        lambda self, *args: (seen.append(self._cache.positions.sharding), observe(self, *args)),
+    )  # fmt: skip
+    split = evaluate_run(folder, dataclasses.replace(config, devices=2, again=True))
+    assert {len(sharding.device_set) for sharding in seen} == {2}
+    for one, two in zip(alone, split, strict=True):
+        np.testing.assert_allclose(two.returns, one.returns, rtol=1e-4)
+        assert two.condition == one.condition and two.elsewhere == 0
+    assert [result.elsewhere for result in evaluate_run(folder, config)] == [2, 2]
+    with pytest.raises(AgenticError, match="devices is 99; this process has 1 to 8"):
+        evaluate_run(folder, dataclasses.replace(config, devices=99))
 
 
 def test_the_best_of_n_makes_contexts_of_at_least_n_for_every_method(run):

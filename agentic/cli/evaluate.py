@@ -11,6 +11,7 @@ from agentic.cli.protocols import print_results
 from agentic.cli.terminal import progress, say
 from agentic.controls import MEMORIES
 from agentic.filming import Clip, FilmConfig, film
+from agentic.processes import simulate_devices
 from agentic.run_evaluation import EvaluationConfig, Progress, Result, evaluate_run
 
 
@@ -22,9 +23,11 @@ class EvaluateCommand(EvaluationConfig, FilmConfig):
 
     Attributes:
         run: run folder of `agentic train`.
+        cpu_devices: evaluate on this many simulated devices of the processor, to try --devices.
     """
 
     run: tyro.conf.Positional[Path]
+    cpu_devices: int | None = None
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -34,6 +37,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         EvaluateCommand, prog="agentic evaluate", args=arguments,
         description=f"{EvaluateCommand.__doc__.partition('Attributes:')[0]}\nMemories. {described}",
     )  # fmt: skip
+    if command.cpu_devices is not None:
+        simulate_devices(command.cpu_devices)
     evaluate_and_print(command.run, _part(EvaluationConfig, command))
     if command.video:
         film_and_say(command.run, _part(EvaluationConfig, command), _part(FilmConfig, command))

@@ -44,8 +44,8 @@ def print_results(run: Path, results: Sequence[Result], best_of: int | None) -> 
     elsewhere = sum(result.elsewhere for result in results)
     if elsewhere:
         say(
-            f"note: {elsewhere} contexts were recorded with other versions or another commit; "
-            "--again rolls them out anew.",
+            f"note: {elsewhere} contexts were recorded with other versions, another commit or "
+            "other devices; --again rolls them out anew.",
             style="yellow",
         )
 

@@ -34,20 +34,51 @@ def one_step(config, batch: int) -> Step:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_step_updates_the_cache_in_place(dtype):
-    """Of the compiled step: its output is its input's memory, and no copy of a layer lies aside."""
-    config = dataclasses.replace(synthetic.policy_config("5"), episode_length=4000)
-    cache = jax.eval_shape(lambda: empty_cache(config, 2, dtype))
-    latents = jax.ShapeDtypeStruct((2, config.width), np.float32)
-    step = compiled(config, dtype).extend
-    weights = jax.eval_shape(lambda: unstack(initialize(config, jax.random.key(0))))
-    memory = step.lower(weights, cache, latents, one_step(config, 2)).compile().memory_analysis()
-    whole = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache))
-    assert memory.alias_size_in_bytes == whole + latents.size * 4
-    assert (
-        memory.temp_size_in_bytes < cache.layers[0].keys.size * cache.layers[0].keys.dtype.itemsize
+def memory(work: str, dtype: str, devices: int, block: int = 8):
+    """Return XLA's account of a device, and the bytes that it keeps of a cache and of one layer's
+    keys: of a "step" of two contexts of 12,000 steps, or of the "prefill" of one.
+    """
+    config = synthetic.policy_config("5", block=block)
+    config = dataclasses.replace(config, episode_length=4000)
+    mesh = None if devices == 1 else cache_mesh(devices)
+    functions = compiled(config, dtype, mesh)
+    batch = 2 if work == "step" else 1
+    cache = functions.empty.lower(batch).compile().output_shardings
+    shapes = jax.eval_shape(lambda: empty_cache(config, batch, dtype, devices))
+    cache = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, cache
     )
+    weights = jax.eval_shape(lambda: unstack(initialize(config, jax.random.key(0))))
+    if work == "step":
+        latents = jax.ShapeDtypeStruct((batch, config.width), np.float32)
+        program = functions.extend.lower(weights, cache, latents, one_step(config, batch))
+    else:
+        chain = synthetic.chain(np.full((1, 3), 4000), steps=4000)
+        program = functions.prefill.lower(weights, cache, chain)
+    whole, layer = (sum(map(nbytes, jax.tree.leaves(x))) for x in (shapes, shapes.layers[0].keys))
+    return program.compile().memory_analysis(), whole // devices, layer // devices
+
+
+def nbytes(x) -> int:
+    return x.size * x.dtype.itemsize
+
+
+@pytest.mark.parametrize(
+    ("dtype", "devices"), [("float32", 1), ("bfloat16", 1), ("float32", 2), ("bfloat16", 4)]
+)
+def test_a_step_updates_the_cache_in_place(dtype, devices):
+    """Of the compiled step: its output is its input's memory, and no copy of a layer lies aside."""
+    found, whole, layer = memory("step", dtype, devices)
+    assert found.alias_size_in_bytes == whole + 2 * synthetic.policy_config("5").width * 4
+    assert found.temp_size_in_bytes < layer
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_prompt_is_filled_in_place_and_takes_the_memory_of_a_block(devices):
+    found, whole, _ = memory("prefill", "float32", devices, block=64)
+    at_once, *_ = memory("prefill", "float32", devices, block=10**6)
+    assert found.alias_size_in_bytes == at_once.alias_size_in_bytes == whole
+    assert found.temp_size_in_bytes < 0.1 * at_once.temp_size_in_bytes
 
 
 @pytest.mark.parametrize("devices", [2, 4])
