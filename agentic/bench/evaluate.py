@@ -114,6 +114,8 @@ class Lived:
         self._before = policy
         policy.reset(ROWS)
         policy.prefill(chain)
+        # Or the filling would go on while something else is timed.
+        jax.block_until_ready(policy._cache)
         self._now = policy
 
     def reset(self, batch: int | None = None) -> None:

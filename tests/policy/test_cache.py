@@ -34,6 +34,15 @@ def one_step(config, batch: int) -> Step:
     )  # fmt: skip
 
 
+@pytest.fixture
+def small_reads(monkeypatch):
+    """Let a few slots be read at a time, as they are of wide models."""
+    monkeypatch.setattr("agentic.attention.cached.BLOCK", 2**12)
+    compiled.cache_clear()
+    yield
+    compiled.cache_clear()
+
+
 def memory(work: str, dtype: str, devices: int, block: int = 8):
     """Return XLA's account of a device, and the bytes that it keeps of a cache and of one layer's
     keys: of a "step" of two contexts of 12,000 steps, or of the "prefill" of one.
@@ -63,6 +72,7 @@ def nbytes(x) -> int:
     return x.size * x.dtype.itemsize
 
 
+@pytest.mark.usefixtures("small_reads")
 @pytest.mark.parametrize(
     ("dtype", "devices"), [("float32", 1), ("bfloat16", 1), ("float32", 2), ("bfloat16", 4)]
 )
@@ -73,12 +83,13 @@ def test_a_step_updates_the_cache_in_place(dtype, devices):
     assert found.temp_size_in_bytes < layer
 
 
+@pytest.mark.usefixtures("small_reads")
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_prompt_is_filled_in_place_and_takes_the_memory_of_a_block(devices):
     found, whole, _ = memory("prefill", "float32", devices, block=64)
     at_once, *_ = memory("prefill", "float32", devices, block=10**6)
     assert found.alias_size_in_bytes == at_once.alias_size_in_bytes == whole
-    assert found.temp_size_in_bytes < 0.1 * at_once.temp_size_in_bytes
+    assert found.temp_size_in_bytes < 0.5 * at_once.temp_size_in_bytes
 
 
 @pytest.mark.parametrize("devices", [2, 4])
@@ -124,16 +135,19 @@ def test_a_narrow_cache_acts_nearly_as_a_wide_one():
         policy_of(config, cache_dtype="float16").reset(1)
 
 
-@pytest.mark.parametrize("axes", [8, 3])
-def test_blocks_of_the_cache_add_up_to_dense_attention(axes):
+@pytest.mark.parametrize(("used", "block"), [(13, 8), (13, 3), (19, 16), (19, None)])
+def test_blocks_of_the_cache_add_up_to_dense_attention(used, block):
     """Blocks that divide the slots and others; grouped heads; empty slots and an absent query."""
     rng = np.random.default_rng(0)
     q = rng.normal(size=(2, 3, 4, 8)).astype(np.float32)
-    k, v = rng.normal(size=(2, 2, 2, 16, 8)).astype(np.float32)
-    places = np.where(rng.random((2, 16)) < 0.7, rng.permutation(16), -1).astype(np.int32)
-    places[:, 13:] = -1
+    k, v = rng.normal(size=(2, 2, 2, 19, 8)).astype(np.float32)
+    places = np.where(rng.random((2, 19)) < 0.7, rng.permutation(19), -1).astype(np.int32)
+    places[:, -1] = 0  # seen, and read by two blocks where one ends early
+    places[:, used:] = -1
     mine = np.array([[3, 9, 15], [7, -1, 0]], np.int32)
-    actual = cached_attention(q, k, v, q_positions=mine, kv_positions=places, used=13, block=axes)
+    actual = cached_attention(
+        q, k, v, q_positions=mine, kv_positions=places, used=used, block=block
+    )
     expected = dense_attention(
         q, k.swapaxes(1, 2), v.swapaxes(1, 2), q_positions=mine, kv_positions=places
     )
