@@ -10,6 +10,7 @@ from short_episodes import TASK, policy, run_folder, stand_in
 
 from agentic import run_evaluation
 from agentic.acting import ContextPolicy
+from agentic.cli import evaluate as cli
 from agentic.errors import AgenticError
 from agentic.evaluation import evaluate
 from agentic.interruption import Interrupted
@@ -150,6 +151,14 @@ def test_a_cache_split_over_devices_earns_the_same_and_is_told_of(run, monkeypat
     assert [result.elsewhere for result in evaluate_run(folder, config)] == [2, 2]
     with pytest.raises(AgenticError, match="devices is 99; this process has 1 to 8"):
         evaluate_run(folder, dataclasses.replace(config, devices=99))
+
+
+def test_simulated_devices_are_there_before_the_run_is_read(monkeypatch):
+    calls = []
+    monkeypatch.setattr(cli, "simulate_devices", lambda count: calls.append(count))
+    monkeypatch.setattr(cli, "evaluate_and_print", lambda run, how: calls.append(how.devices))
+    cli.evaluate(["runs/some", "--devices", "2", "--cpu-devices", "3"])
+    assert calls == [3, 2]
 
 
 def test_the_best_of_n_makes_contexts_of_at_least_n_for_every_method(run):

@@ -118,7 +118,7 @@ def run_layers(
 
 
 def _keeps_all_but_weights(primitive: Any, *operands: Any, **_) -> bool:
-    """Keep all but parameters made whole, and what they are cast to: a policy of `checkpoint`.
+    """Say no to parameters made whole, and to what they are cast to: a policy of `checkpoint`.
 
     Those have two axes at most; keys and values that are gathered have more.
     """
