@@ -19,7 +19,10 @@ RESULTS = tuple(
 
 
 def of_run(device: str) -> dict[str, object]:
-    """Return versions, python, commit and machine for a config.json; `device` is JAX's name."""
+    """Return versions, python, commit and machine for a config.json.
+
+    `device` is JAX's name of it, with how many there are where it is not one.
+    """
     return {
         "versions": versions(RUN_PACKAGES),
         "python": platform.python_version(),

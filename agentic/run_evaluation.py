@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from agentic import provenance
-from agentic.acting import Policy, RandomPolicy
+from agentic.acting import ContextPolicy, Policy, RandomPolicy
 from agentic.controls import Memory, check_memory
 from agentic.dataset.load import load_dataset
 from agentic.errors import AgenticError
@@ -217,15 +217,16 @@ def _aimed(policy: Policy, document: dict, config: EvaluationConfig) -> Iterator
 
 
 def _result(ledger: Ledger, part: Part, config: EvaluationConfig) -> Result:
-    now, condition, seeds = _provenance(config), part.condition, config.seeds
+    now, condition, seeds = _provenance(part, config), part.condition, config.seeds
     records = ledger.records(condition, seeds)
     elsewhere = {record["seed"] for record in records if record.get("provenance") != now}
     return Result(part.name, condition, ledger.returns(condition, seeds), len(elsewhere))
 
 
-def _provenance(config: EvaluationConfig) -> dict:
+def _provenance(part: Part, config: EvaluationConfig) -> dict:
     kind = jax.devices()[0].device_kind
-    return provenance.of_run(kind if config.devices == 1 else f"{config.devices} x {kind}")
+    split = config.devices > 1 and isinstance(part.policy, ContextPolicy)
+    return provenance.of_run(f"{config.devices} x {kind}" if split else kind)
 
 
 def data_of(document: dict, config: EvaluationConfig):
@@ -248,7 +249,7 @@ def _complete(
     advance: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Roll out the missing contexts of one condition, a wave at a time."""
-    condition, source = part.condition, _provenance(config)
+    condition, source = part.condition, _provenance(part, config)
     place = {seed: index for index, seed in enumerate(config.seeds)}
     for start in range(0, len(missing), config.parallel):
         wave = missing[start : start + config.parallel]

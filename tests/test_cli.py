@@ -26,6 +26,13 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Keep compiled programs on disk: most runs here are of one tiny model."""
+    with compiling.plainly(), compiling.kept_on_disk(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
 @pytest.fixture(scope="session")
 def episodes(tmp_path_factory) -> Path:
     """Four episodes of the sample."""
@@ -115,7 +122,6 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     assert (trained / "learning_curve.png").exists() and (trained / "episodes.png").exists()
 
 
-@compiling.plainly()
 def test_a_ring_of_eight_trains_and_one_device_evaluates(episodes, tmp_path, monkeypatch):
     rings = []
 

@@ -114,7 +114,7 @@ def test_four_steps_are_some_steps_then_save_load_and_the_rest(
 
 
 def test_on_a_mesh_too_a_resumed_run_is_the_whole_one(data, tmp_path):
-    config = dataclasses.replace(CONFIG, mesh="fsdp=2,sequence=2")
+    config = dataclasses.replace(CONFIG, mesh="fsdp=2")
     whole = run(config, tmp_path / "whole", data=data)
     with pytest.raises(RuntimeError):
         run(config, tmp_path / "cut", data=data, progress=at_step(3, power_cut))

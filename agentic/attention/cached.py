@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from agentic.attention.positions import visible
 from agentic.errors import AgenticError
 
-# Most numbers in a block of keys, and most slots: a block is copied before it is multiplied, and
-# copies of many rows and heads would leave a core's caches; large ones of a single row come from
-# fresh memory in every step. Against 512 slots whatever their size, on two cores, a step of 8
-# contexts of 4,096 tokens with 16 heads of 64 is 1.1 to 2.0 times as fast, one of a single context
-# of 32,768 tokens 1.0 to 1.3 times; 32 contexts with one head are alike.
+# Most numbers in a block of keys of 8 slots or more, and most slots: a block is copied before it is
+# multiplied, and copies of many rows and heads would leave a core's caches; large ones of a single
+# row come from fresh memory in every step. Against 512 slots whatever their size, on two cores, a
+# step of 8 contexts of 4,096 tokens with 16 heads of 64 is 1.1 to 2.0 times as fast, one of a
+# single context of 32,768 tokens 1.0 to 1.3 times; 32 contexts with one head are alike.
 BLOCK = 2**20
 SLOTS = 1024
 
@@ -50,7 +50,7 @@ def cached_attention(
         raise AgenticError(f"{heads} query heads cannot share {groups} key heads; use a divisor.")
     share = heads // groups
     most = min(max(BLOCK // (batch * groups * size), 8), SLOTS)
-    block = min(block or most, slots)
+    block = min(most if block is None else block, slots)
     q = q.reshape(batch, tokens, groups, share, size).transpose(0, 2, 1, 3, 4)
     q = q.reshape(batch, groups, tokens * share, size).astype(jnp.float32) * size**-0.5
 

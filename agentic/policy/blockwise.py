@@ -9,11 +9,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from agentic.attention import attend as attend_split
 from agentic.attention import blockwise_attention
 from agentic.policy.config import PolicyConfig
 
+# Names for `jax.checkpoint`: queries, keys and values; and tokens that have attended.
+PROJECTED, ATTENDED = "projected", "attended"
 # A GPU has as many times more to keep busy than a CPU's caches hold.
 GPU_BLOCKS = 16
 
@@ -79,7 +82,7 @@ class BlockwiseBlock(nnx.Module):
         `recompute` keeps nothing of the feed-forward network for the backward pass. `attend` is
         what attends where the tokens are all here.
         """
-        q, k, v = self.project(x)
+        q, k, v = (checkpoint_name(part, PROJECTED) for part in self.project(x))
         places = {"q_positions": positions, "kv_positions": positions}
         if sequence is None:
             y = attend(q, k, v, causal=True, **places)
@@ -101,7 +104,7 @@ class BlockwiseBlock(nnx.Module):
         rate = self.config.dropout
         keys = (None, None) if key is None else tuple(jax.random.split(key))
         y = self.projection_out(y.reshape(*y.shape[:2], -1))
-        x = x + dropout(y, rate, keys[0])
+        x = checkpoint_name(x + dropout(y, rate, keys[0]), ATTENDED)
 
         def feedforward(tokens: jax.Array) -> jax.Array:
             hidden = nnx.relu(self.feedforward_in(self.feedforward_norm(tokens)))

@@ -19,6 +19,7 @@ from agentic.attention import (
 )
 from agentic.errors import AgenticError
 from agentic.mesh import LAYERS
+from agentic.policy.blockwise import ATTENDED, PROJECTED
 from agentic.policy.config import PolicyConfig
 from agentic.policy.inputs import Inputs
 from agentic.policy.parameters import Parameters, bind_frame, bind_layer, split_layers
@@ -60,9 +61,9 @@ def run_layers(
       key: turns dropout on.
       remat: what the backward pass finds and what it computes again: see REMATS.
       sequence: mesh axis over which N is split, where this runs inside shard_map.
-      gather: makes whole parameters of this device's share: of the "frame", or of one "layer" at
-        a time, again in the backward pass, so that no more than one is ever whole. None where
-        every device has them whole.
+      gather: makes whole parameters of this device's share: of the "frame", which stays whole for
+        the step, or of one "layer" at a time, again in the backward pass, so that no more than one
+        layer is ever whole. None where every device has them whole.
       attend: what attends where N is not split; by default what `choose` picks.
 
     Raises:
@@ -104,7 +105,8 @@ def run_layers(
         )
         layer = jax.checkpoint(layer, policy=policy)
     elif gather is not None:
-        layer = jax.checkpoint(layer, policy=_keeps_all_but_weights)
+        keeps = _keeps_all_but_weights if remat == "none" else _keeps_all_but_feedforward
+        layer = jax.checkpoint(layer, policy=keeps)
     again = gather is not None or remat not in ("none", "block")
     if config.layers <= UNROLLED and not again:
         for own in zip(split_layers(parameters[LAYERS]), keys[:-1], strict=True):
@@ -117,10 +119,21 @@ def run_layers(
     return frame, frame.read(x, keys[-1])
 
 
+def _keeps_all_but_feedforward(primitive: Any, *operands: Any, **parameters: Any) -> bool:
+    """Say what remat "block" keeps of a layer whose parameters are not: a policy of `checkpoint`.
+
+    It speaks for the checkpoint around the feed-forward network, too, which is inside the layer's.
+    """
+    if primitive.name == "name" and parameters["name"] in (PROJECTED, ATTENDED):
+        return True
+    return keeps_attention(primitive, *operands, **parameters)
+
+
 def _keeps_all_but_weights(primitive: Any, *operands: Any, **_) -> bool:
     """Say no to parameters made whole, and to what they are cast to: a policy of `checkpoint`.
 
-    Those have two axes at most; keys and values that are gathered have more.
+    Those have two axes at most. Keys and values that are gathered have more; their positions are
+    gathered again, too.
     """
     on_weights = primitive.name in ("all_gather", "convert_element_type")
     return not (on_weights and operands[0].ndim <= 2)

