@@ -14,9 +14,9 @@ from agentic.errors import AgenticError
 # Most numbers in a block of keys of 8 slots or more, and most slots: a block is copied before it is
 # multiplied, and copies of many rows and heads would leave a core's caches; large ones of a single
 # row come from fresh memory in every step. Against 512 slots whatever their size, on two cores, a
-# step of 8 contexts of 4,096 tokens with 16 heads of 64 is 1.1 to 2.0 times as fast, one of a
-# single context of 32,768 tokens 1.0 to 1.3 times; 32 contexts with one head are alike.
-BLOCK = 2**20
+# step of 8 contexts of 4,096 tokens with 16 heads of 64 is 1.2 to 1.5 times as fast, one of a
+# single context of 32,768 tokens 1.1 to 1.3 times, 32 contexts with one head alike (bfloat16 0.9).
+BLOCK = 2**19
 SLOTS = 1024
 
 
