@@ -15,7 +15,7 @@ from agentic.errors import AgenticError
 # multiplied, and copies of many rows and heads would leave a core's caches; large ones of a single
 # row come from fresh memory in every step. Against 512 slots whatever their size, on two cores, a
 # step of 8 contexts of 4,096 tokens with 16 heads of 64 is 1.2 to 1.5 times as fast, one of a
-# single context of 32,768 tokens 1.1 to 1.3 times, 32 contexts with one head alike (bfloat16 0.9).
+# single context of 32,768 tokens 1.1 to 1.3 times, 32 contexts with one head alike (half 0.8 to 1).
 BLOCK = 2**19
 SLOTS = 1024
 
