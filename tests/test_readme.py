@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from command_line import run
+from support.command_line import run
 
 from agentic.cli import COMMANDS
 

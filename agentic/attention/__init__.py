@@ -8,12 +8,11 @@ B batch, T queries, S keys, H query heads, K key heads (H a multiple of K), D he
 from agentic.attention.balance import zigzag
 from agentic.attention.blocks import BlockSpec
 from agentic.attention.blockwise import blockwise_attention
-from agentic.attention.choice import Choice, attend, choose
 from agentic.attention.dense import dense_attention
+from agentic.attention.dispatch import Choice, attend, choose
 from agentic.attention.flash import flash_attention, packing
-from agentic.attention.gathered import gathered_attention
-from agentic.attention.kept import keeps_attention
-from agentic.attention.ring import ring_attention
+from agentic.attention.kernel import keeps_attention
+from agentic.attention.ring import gathered_attention, ring_attention
 
 __all__ = [
     "BlockSpec",

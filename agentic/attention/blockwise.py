@@ -15,7 +15,7 @@ from agentic.attention.blocks import (
     dynamic_visits,
     static_visits,
 )
-from agentic.attention.kept import named
+from agentic.attention.kernel import named
 from agentic.attention.positions import (
     check_operands,
     default_offset,

@@ -9,15 +9,20 @@ p, ds and the sum of dq are held transposed. Exponentials and logarithms are to 
 
 All arrays are in the block layout of `blocks.py`, in which B or K may be left out. A row without
 any key has m = -inf, l = 0.
+
+What recomputation may spare: a form's output and log-sum-exp, linear to keep, quadratic to make.
+
+A function under `jax.checkpoint(policy=keeps_attention)` computes all else again.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from agentic.attention.blocks import Visits, join, split
 from agentic.attention.positions import visible
@@ -238,3 +243,20 @@ def finish_gradients(gradients: Gradients, scale: float, q, k) -> tuple[jax.Arra
         join((gradients.k * scale).astype(k.dtype), k_heads, k.shape),
         join(gradients.v.astype(k.dtype), k_heads, k.shape),
     )
+
+
+NAME = "attention"
+# Gives cuDNN's output and log-sum-exp, under two names as JAX traces and as it lowers.
+FLASH = "dot_product_attention_fwd"
+
+
+def named(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the arrays, marked as what `keeps_attention` keeps."""
+    return tuple(checkpoint_name(x, NAME) for x in arrays)
+
+
+def keeps_attention(primitive: Any, *_, **parameters) -> bool:
+    """Say whether an operation's results are kept: a policy of `jax.checkpoint`."""
+    if primitive.name == "name":
+        return parameters["name"] == NAME
+    return primitive.name.startswith(FLASH)

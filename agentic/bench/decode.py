@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agentic.acting import compiled
+from agentic.acting.context import compiled
 from agentic.bench import Row, fastest, timed
 from agentic.errors import AgenticError, closest
-from agentic.policy.cache import CACHE_DTYPES, Cache, empty_cache
-from agentic.policy.config import Normalization, PolicyConfig
-from agentic.policy.decoding import Step
-from agentic.policy.parameters import Parameters, bind, initialize, unstack
+from agentic.network.cache import CACHE_DTYPES, Cache, empty_cache
+from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.decoding import Step
+from agentic.network.stack import Parameters, bind, initialize, unstack
 from agentic.trajectory import Chain
 
 OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1024

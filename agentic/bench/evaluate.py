@@ -1,10 +1,10 @@
 """Environment steps per second of evaluation, against the bare simulator and recomputed prefixes.
 
 All three step the same number of environments of one task. The bare simulator is given random
-actions. Evaluation is `agentic.rollout` as `agentic evaluate` uses it, with keys and values kept;
-it is timed in the first steps of every episode of a context, whose earlier episodes were filled
-in at once, and the whole context is the straight line through these times. Recomputing is what
-public code does: the whole context goes through the network again for every action. That would
+actions. Evaluation is `agentic.acting.rollout` as `agentic evaluate` uses it, with keys and values
+kept; it is timed in the first steps of every episode of a context, whose earlier episodes were
+filled in at once, and the whole context is the straight line through these times. Recomputing is
+what public code does: the whole context goes through the network again for every action. That would
 take hours, so one forward pass of one row is timed at the length of every whole episode, a step
 costs as many of them as there are environments, and lengths in between lie on straight lines.
 """
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from agentic.acting import ContextPolicy
+from agentic.acting.context import ContextPolicy
+from agentic.acting.grouped import ROWS, Grouped
+from agentic.acting.rollout import rollout
 from agentic.bench import fastest, timed
 from agentic.errors import AgenticError
-from agentic.grouped import ROWS, Grouped
 from agentic.hindsight import relabel
-from agentic.policy.config import Normalization, PolicyConfig
-from agentic.policy.parameters import bind, initialize
-from agentic.rollout import rollout
+from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.stack import bind, initialize
 from agentic.simulation import make_simulation
 from agentic.simulation.simulation import Simulation
 from agentic.simulation.tasks import Task, get_task

@@ -30,12 +30,10 @@ import numpy as np
 
 from agentic.attention import blockwise_attention, dense_attention
 from agentic.errors import AgenticError, closest
-from agentic.policy.config import Normalization, PolicyConfig
-from agentic.policy.inputs import flatten
-from agentic.policy.layers import Remat, run_layers
-from agentic.policy.parameters import count, initialize
-from agentic.policy.presets import preset
-from agentic.training import (
+from agentic.network.config import Normalization, PolicyConfig, preset
+from agentic.network.stack import Remat, count, initialize, run_layers
+from agentic.network.tokens import flatten
+from agentic.training.loop import (
     TrainingConfig,
     loss_weight,
     make_optimizer,

@@ -22,10 +22,10 @@ from agentic.attention.balance import balance, block_products
 from agentic.attention.blocks import default_blocks
 from agentic.bench import Row
 from agentic.errors import AgenticError
-from agentic.mesh import MeshShape, make_mesh
-from agentic.parallel import deal, make_mesh_step, place_share
-from agentic.policy.config import Normalization, PolicyConfig
-from agentic.training import TrainingConfig, state_like
+from agentic.network.config import Normalization, PolicyConfig
+from agentic.training.loop import TrainingConfig, state_like
+from agentic.training.mesh import MeshShape, make_mesh
+from agentic.training.sharded import deal, make_mesh_step, place_share
 from agentic.trajectory import Chain
 
 # Of walker.

@@ -18,9 +18,8 @@ import numpy as np
 from agentic import hindsight
 from agentic.bench.products import product_rate
 from agentic.errors import AgenticError
-from agentic.policy.config import Normalization, PolicyConfig
-from agentic.policy.presets import preset
-from agentic.training import TrainingConfig, initial_state, make_step
+from agentic.network.config import Normalization, PolicyConfig, preset
+from agentic.training.loop import TrainingConfig, initial_state, make_step
 from agentic.trajectory import Chain
 
 # Of walker.

@@ -16,7 +16,7 @@ from agentic import provenance
 from agentic.bench import BENCHMARKS, Row
 from agentic.cli.terminal import console, errors, say
 from agentic.errors import AgenticError, closest
-from agentic.run_folder import write_json
+from agentic.training.run import write_json
 
 PACKAGES = ("agentic", "numpy", "mujoco", "dm-control", "jax", "h5py")
 

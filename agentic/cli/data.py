@@ -38,7 +38,7 @@ def info(arguments: Sequence[str]) -> None:
 
 
 def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | None) -> None:
-    from agentic.dataset.info import describe_with_returns
+    from agentic.dataset.inspect import describe_with_returns
 
     if histogram is not None and histogram.suffix != ".png":
         raise AgenticError(f"the histogram is to be {histogram}; its name must end in .png.")

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import tyro
 
-from agentic import checkpoint
+from agentic.acting.memory import MEMORIES
 from agentic.cli.evaluate import evaluate_and_print
 from agentic.cli.terminal import say
 from agentic.cli.train import load, train_with_progress
-from agentic.controls import MEMORIES
 from agentic.dataset import sample_directory
-from agentic.experiment import ExperimentConfig
+from agentic.evaluation.run import SEEDS, EvaluationConfig
+from agentic.methods.transformer import ExperimentConfig
 from agentic.report import write_report
-from agentic.run_evaluation import SEEDS, EvaluationConfig
+from agentic.training import checkpoint
 
 TASK = "cartpole_swingup"
 

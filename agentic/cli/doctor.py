@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import tyro
 from rich.table import Table
 
+from agentic.cli.doctor_checks import diagnose
 from agentic.cli.terminal import console
-from agentic.doctor import diagnose
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

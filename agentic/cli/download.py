@@ -11,7 +11,7 @@ import tyro
 from rich.table import Table
 
 from agentic.cli.terminal import console, say, steps_of_bytes
-from agentic.dataset.catalogue import (
+from agentic.download.catalogue import (
     ALGORITHMS,
     PUBLISHER,
     ROOT,
@@ -19,9 +19,9 @@ from agentic.dataset.catalogue import (
     all_data_sets,
     find_data_set,
 )
-from agentic.dataset.download import DownloadConfig
-from agentic.dataset.download import download as fetch
-from agentic.dataset.landing import Landing, Status, readable
+from agentic.download.fetch import DownloadConfig
+from agentic.download.fetch import download as fetch
+from agentic.download.unpack import Landing, Status, readable
 
 
 def list(arguments: Sequence[str]) -> None:

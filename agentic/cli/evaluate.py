@@ -7,12 +7,12 @@ from pathlib import Path
 
 import tyro
 
+from agentic.acting.memory import MEMORIES
 from agentic.cli.protocols import print_results
 from agentic.cli.terminal import progress, say
-from agentic.controls import MEMORIES
-from agentic.filming import Clip, FilmConfig, film
-from agentic.processes import simulate_devices
-from agentic.run_evaluation import EvaluationConfig, Progress, Result, evaluate_run
+from agentic.evaluation.film import Clip, FilmConfig, film
+from agentic.evaluation.run import EvaluationConfig, Progress, Result, evaluate_run
+from agentic.training.processes import simulate_devices
 
 
 @dataclass(frozen=True, kw_only=True)

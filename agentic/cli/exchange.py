@@ -80,7 +80,7 @@ def import_(arguments: Sequence[str]) -> None:
 
 def _import(source: str, out: Path, tasks: Sequence[str], overwrite: bool) -> None:
     from agentic.dataset import convert
-    from agentic.dataset.exorl import holds_episodes
+    from agentic.dataset.episodes import holds_episodes
 
     with progress("importing", "episodes") as advance:
         if holds_episodes(source):

@@ -10,15 +10,14 @@ import tyro
 from rich.live import Live
 from rich.table import Table
 
-from agentic.cells.cell import Cell, Experiment
-from agentic.cells.loading import default_root, load_experiment
-from agentic.cells.local import Launcher, Snapshot
-from agentic.cells.slurm import SlurmConfig, job_states, submit
-from agentic.cells.state import BUSY, LOG, Busy, State
-from agentic.cells.status import Rest, status_of
-from agentic.cells.work import on_core, place_of, state_of, take_signals, work
 from agentic.cli.terminal import clock, console, say
 from agentic.errors import AgenticError
+from agentic.experiment.local import Launcher, Snapshot
+from agentic.experiment.slurm import SlurmConfig, job_states, submit
+from agentic.experiment.spec import Cell, Experiment, default_root, load_experiment
+from agentic.experiment.state import BUSY, LOG, Busy, State
+from agentic.experiment.status import Rest, status_of
+from agentic.experiment.work import on_core, place_of, state_of, take_signals, work
 from agentic.interruption import Interrupted
 
 ANY = SlurmConfig()
@@ -176,7 +175,7 @@ def _submit(
 
 def _report(experiment: Experiment, folder: Path, root: Path) -> bool:
     """Write results and report; return whether there are any."""
-    from agentic.cells.results import gather
+    from agentic.experiment.results import gather
 
     results = gather(experiment, folder, root)
     if not results.cells:

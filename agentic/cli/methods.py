@@ -7,10 +7,10 @@ from typing import Literal
 
 import tyro
 
-from agentic.baselines.config import CONFIGS, BaselineConfig, IQLConfig, TD3BCConfig, TD3Config
 from agentic.errors import AgenticError
-from agentic.experiment import METHODS, ExperimentConfig
-from agentic.processes import Processes
+from agentic.methods.options import CONFIGS, BaselineConfig, IQLConfig, TD3BCConfig, TD3Config
+from agentic.methods.transformer import METHODS, ExperimentConfig
+from agentic.training.processes import Processes
 
 Method = Literal["at", "dt", "bc", "bc10", "td3", "td3_bc", "iql"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from rich.table import Table
 
 from agentic.cli.terminal import console, say
-from agentic.ledger import PLAIN_CACHE
-from agentic.protocol import Summary, episode_curve, scores, summarise
-from agentic.references import RandomReference, random_reference
-from agentic.run_evaluation import Result
-from agentic.run_folder import read_config
+from agentic.evaluation.condition import PLAIN_CACHE
+from agentic.evaluation.protocol import Summary, episode_curve, scores, summarise
+from agentic.evaluation.references import RandomReference, random_reference
+from agentic.evaluation.run import Result
+from agentic.training.run import read_config
 
 # As many episodes of a curve as fit into 80 columns beside their intervals.
 EPISODES_A_LINE = 5

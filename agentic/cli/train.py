@@ -5,12 +5,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from agentic.attention import choose
-from agentic.baselines.config import BaselineConfig
 from agentic.cli.methods import Where, configuration, parse
 from agentic.cli.terminal import progress, say
 from agentic.dataset import Dataset
-from agentic.experiment import ExperimentConfig, load_data, run
-from agentic.processes import Processes, ending_at_once, leads, wait
+from agentic.methods.options import BaselineConfig
+from agentic.methods.transformer import ExperimentConfig, load_data, run
+from agentic.training.processes import Processes, ending_at_once, leads, wait
 
 
 def train(arguments: Sequence[str]) -> None:

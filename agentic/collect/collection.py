@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agentic import checkpoint
 from agentic.collect.config import CollectConfig
 from agentic.collect.drivers import LearningDriver, RandomDriver, make_driver
 from agentic.collect.folder import document_of, episode_path, whole_episodes, write_recording
 from agentic.collect.loop import Progress, explore
-from agentic.dataset.exorl import Episode, read_episode
+from agentic.dataset.episodes import Episode, read_episode
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted, Interruption
-from agentic.run_folder import MetricsLog, write_json
 from agentic.simulation import make_simulation
 from agentic.simulation.tasks import get_task
+from agentic.training import checkpoint
+from agentic.training.run import MetricsLog, write_json
 
 Show = Callable[[dict[str, float]], None]
 

@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 
 from agentic.collect.config import DDPGConfig
-from agentic.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
 
 
 class Critic(nnx.Module):

@@ -8,7 +8,7 @@ import numpy as np
 
 from agentic.collect.config import EXPLORERS, CollectConfig
 from agentic.collect.loop import Driver, Recording, uniform_actions
-from agentic.dataset.exorl import Episode
+from agentic.dataset.episodes import Episode
 from agentic.simulation.tasks import get_task
 
 if TYPE_CHECKING:  # random actions wait for no networks

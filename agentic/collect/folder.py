@@ -13,7 +13,7 @@ from pathlib import Path
 from agentic import provenance
 from agentic.collect.config import CollectConfig
 from agentic.collect.loop import Recording
-from agentic.dataset.exorl import write_episode
+from agentic.dataset.episodes import write_episode
 from agentic.errors import AgenticError
 
 # How far to go and how often to save change nothing of what is collected up to any step.

@@ -23,7 +23,7 @@ class Replay:
     """A ring of whole episodes of equal length; a batch is a pure function of (seed, number).
 
     An episode's last observation is left out: what a stored episode gives back is T observations
-    and T actions (`agentic.dataset.exorl.Episode`), and a buffer rebuilt from files must hold
+    and T actions (`agentic.dataset.episodes.Episode`), and a buffer rebuilt from files must hold
     exactly what the buffer that wrote them held.
     """
 

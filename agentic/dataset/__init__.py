@@ -19,12 +19,12 @@ _HOMES = {
     "SamplerConfig": "agentic.dataset.sampler",
     "Dataset": "agentic.dataset.dataset",
     "Prefetch": "agentic.dataset.prefetch",
-    "convert": "agentic.dataset.conversion",
-    "describe": "agentic.dataset.info",
+    "convert": "agentic.dataset.convert",
+    "describe": "agentic.dataset.inspect",
     "load_dataset": "agentic.dataset.load",
-    "relabel_store": "agentic.dataset.labelling",
+    "relabel_store": "agentic.dataset.relabel",
     "sample_directory": "agentic.dataset.load",
-    "verify": "agentic.dataset.verification",
+    "verify": "agentic.dataset.inspect",
 }
 __all__ = sorted(_HOMES)
 

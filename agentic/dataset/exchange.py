@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from agentic import simulation
-from agentic.dataset.exorl import list_episodes, read_episode, write_episode
-from agentic.dataset.reading import in_order
-from agentic.dataset.relabel import Control, check_control, label_episode
+from agentic.dataset.convert import in_order
+from agentic.dataset.episodes import list_episodes, read_episode, write_episode
+from agentic.dataset.labels import Control, check_control, label_episode
 from agentic.errors import AgenticError
 from agentic.files import folder_written_whole
 from agentic.provenance import cores

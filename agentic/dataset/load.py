@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from agentic.dataset.convert import in_order
 from agentic.dataset.dataset import Dataset, Digest
-from agentic.dataset.exorl import episode_length, list_episodes, read_episode
-from agentic.dataset.reading import in_order
-from agentic.dataset.relabel import Control, check_control, label_episode, observe_again
+from agentic.dataset.episodes import episode_length, list_episodes, read_episode
+from agentic.dataset.labels import Control, check_control, label_episode, observe_again
 from agentic.errors import AgenticError
 from agentic.provenance import cores
 from agentic.simulation.tasks import get_task

@@ -1,108 +1,162 @@
-"""The rewards of a task, computed from the simulator states that were recorded.
+"""Adding or replacing the rewards of tasks in a store that holds physics."""
 
-    physics   p_0     p_1     p_2    ...   p_T
-    actions       a_0     a_1    ...  a_T-1
-    rewards       r_0     r_1    ...  r_T-1
-
-The reward of step t is the task's reward in the state it led to: r_t = reward(p_t+1, a_t).
-"""
-
-from collections.abc import Sequence
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
+import h5py
 import numpy as np
 
-from agentic import simulation
-from agentic.dataset.exorl import Episode
-from agentic.errors import AgenticError, closest
-from agentic.simulation.tasks import Task, get_task
+from agentic.dataset.convert import check_workers
+from agentic.dataset.episodes import check_widths
+from agentic.dataset.labels import Control, check_control, check_tasks, rewards_of_states
+from agentic.dataset.store import Store, open_arrays
+from agentic.dataset.writing import changeable, check_space, control_of, set_labels, set_texts
+from agentic.errors import AgenticError
+from agentic.files import locked, written_whole
+from agentic.hindsight import total_rewards
+from agentic.provenance import cores
 
-Control = Literal["action", "zero"]
-CONTROLS: tuple[Control, ...] = ("action", "zero")
-
-
-def check_control(control: str) -> None:
-    """Raise AgenticError unless `control` is one of CONTROLS."""
-    if control not in CONTROLS:
-        raise AgenticError(f"control is {control!r}; {closest(str(control), CONTROLS)}.")
-
-
-def check_tasks(tasks: Sequence[str]) -> list[Task]:
-    """Return the tasks of these names, each once; AgenticError unless they share a simulator."""
-    specs = [get_task(name) for name in dict.fromkeys(tasks)]
-
-    def simulator(spec: Task) -> tuple:
-        return spec.domain, spec.observation_size, spec.action_size, spec.physics_size
-
-    for spec in specs[1:]:
-        if simulator(spec) != simulator(specs[0]):
-            raise AgenticError(
-                f"{spec.name} and {specs[0].name} do not share a simulator; "
-                "the tasks of one store need the same observations, actions and physics."
-            )
-    return specs
+# States that are in memory at a time: enough to feed many threads, about ten megabytes.
+BLOCK = 32_768
 
 
-def label(
-    task: str,
-    physics: np.ndarray,
-    actions: np.ndarray,
+class Relabelled(NamedTuple):
+    """What `relabel_store` did: the store, the tasks, and how many states each was computed for."""
+
+    path: Path
+    tasks: tuple[str, ...]
+    states: int
+
+
+def relabel_store(
+    path: str | Path,
+    tasks: Sequence[str],
     control: Control = "action",
-    threads: int = 1,
-) -> np.ndarray:
-    """Return the task's reward of every step of one episode.
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Relabelled:
+    """Add the rewards of `tasks` to a store, or replace those that it has.
+
+    The labels are written into a copy that takes the store's name when all of them are complete:
+    whatever interrupts this, the store is as it was, and whoever trains on it keeps the labels
+    that he has opened. It needs the store's size in free space; where the file system can share
+    blocks between files, only that of the new rewards.
 
     Args:
-        task: name, such as "cartpole_swingup".
-        physics: [T + 1, P] float64 simulator states, row 0 the reset.
-        actions: [T, A] in [-1, 1]; actions[t] led from physics[t] to physics[t + 1].
-        control: "action" writes each step's action as the control, which gives the environment's
-            reward; "zero" leaves the control at zero, as ExoRL's own relabelling does. They differ
-            for tasks whose reward reads the control (cartpole, point_mass).
-        threads: how many compute; the result is the same bit for bit.
+        path: a store with physics.
+        tasks: names of tasks that the simulator of its episodes has.
+        control: what labels read as control: the "action" (the environment's reward) or "zero".
+        workers: threads that simulate; None takes every processor. The result is the same.
+        progress: called with (states labelled, states in all) after each block of episodes.
 
-    Returns:
-        [T] float32.
+    Raises:
+        AgenticError: a store without physics, a task of another domain, a state without a finite
+            reward, a full disk, another process at work on the same store.
     """
+    path, specs = Path(path), check_tasks(tasks)
     check_control(control)
-    if len(physics) != len(actions) + 1:
+    workers = cores() if workers is None else workers
+    check_workers(workers)
+    names = [spec.name for spec in specs]
+    if not names:
+        raise AgenticError("no task was given; name at least one --task to label the store for.")
+    if not path.exists():
+        raise AgenticError(f"{path} does not exist; agentic data convert writes a store.")
+    # Held on a file beside the store, since whoever reads HDF5 locks the store itself.
+    busy = f"another process is labelling {path}; wait for it, then run this again."
+    with locked(path.with_name(f".{path.name}.lock"), busy):
+        store = open_arrays(path)
+        _check_can_label(store, names)
+        states = int(store.lengths.sum())
+        check_space(path.parent, path.stat().st_size + 4 * states * len(names))
+        with written_whole(path) as temporary:
+            _copy(path, temporary)
+            with changeable(temporary, new=False) as (file, output):
+                for index, task in enumerate(names):
+                    place = _rewards_of(file, store, task)
+                    digest, returns, done = hashlib.sha256(), [], index * states
+                    for rows, rewards in _labelled_blocks(store, task, control, workers):
+                        place[rows] = rewards
+                        output.check()
+                        mask = _mask(store, rows)
+                        digest.update(np.ascontiguousarray(rewards[mask], "<f4"))
+                        returns.append(total_rewards(rewards, mask))
+                        done += int(mask.sum())
+                        if progress is not None:
+                            progress(done, states * len(names))
+                    set_labels(file, task, np.concatenate(returns), control, digest.hexdigest())
+                set_texts(file, control=control_of(file))
+    return Relabelled(path, tuple(names), states)
+
+
+def _check_can_label(store: Store, tasks: Sequence[str]) -> None:
+    for task in tasks:
+        store.check_task(task)
+        # The observations play no part in a reward, so theirs may be of another version.
+        widths = {key: width for key, width in store.widths().items() if key != "observation"}
+        check_widths(store.path, task, widths)
+    if store.physics is None:
         raise AgenticError(
-            f"physics has {len(physics)} rows and actions {len(actions)}; physics needs one more."
+            f"{store.path} holds no physics, from which rewards are computed; "
+            "convert the episodes again without --no-physics."
         )
-    rewards = rewards_of_states(task, physics[1:], actions, control, threads)
-    if not np.isfinite(rewards).all():
-        step = int(np.argmin(np.isfinite(rewards)))
-        raise AgenticError(f"the {task} reward of step {step} is not finite; its physics are odd.")
-    return rewards
 
 
-def rewards_of_states(
-    task: str, states: np.ndarray, actions: np.ndarray, control: Control, threads: int
-) -> np.ndarray:
-    """Return the rewards [K] float32 of states [K, P] and the actions [K, A] that led to them."""
-    rewards = simulation.rewards(task, states, actions if control == "action" else None, threads)
-    return np.asarray(rewards, np.float32)
+def _labelled_blocks(
+    store: Store, task: str, control: Control, threads: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield which episodes, and their rewards [n, T], zero where there is no step."""
+    count, steps = store.actions.shape[:2]
+    episodes = max(1, BLOCK // max(steps, 1))
+    for first in range(0, count, episodes):
+        rows = slice(first, min(first + episodes, count))
+        mask = _mask(store, rows)
+        # The state that step t led to is row t + 1.
+        states, actions = store.physics[rows, 1:][mask], store.actions[rows][mask]
+        rewards = np.zeros(mask.shape, np.float32)
+        try:
+            rewards[mask] = rewards_of_states(task, states, actions, control, threads)
+        except AgenticError as error:
+            raise AgenticError(f"{store.path} could not be labelled: {error}") from error
+        if not np.isfinite(rewards).all():
+            row, step = np.argwhere(~np.isfinite(rewards))[0]
+            raise AgenticError(
+                f"{store.path} episode {first + row} has a {task} reward of step {step} that is "
+                "not finite; its physics are odd."
+            )
+        yield rows, rewards
 
 
-def label_episode(
-    path: Path, episode: Episode, tasks: Sequence[str], control: Control, threads: int
-) -> dict[str, np.ndarray]:
-    """Return every task's rewards [T] of the episode read from `path`; errors name the file."""
-    try:
-        return {t: label(t, episode.physics, episode.actions, control, threads) for t in tasks}
-    except AgenticError as error:
-        raise AgenticError(f"{path} could not be labelled: {error}") from error
+def _mask(store: Store, rows: slice) -> np.ndarray:
+    return np.arange(store.actions.shape[1]) < store.lengths[rows, None]
 
 
-def observe_again(path: Path, episode: Episode, task: str, threads: int) -> Episode:
-    """Return the episode with observations computed from its physics; errors name the file.
+def _rewards_of(file: h5py.File, store: Store, task: str) -> h5py.Dataset:
+    place = f"rewards/{task}"
+    if place in file:
+        return file[place]
+    return file.create_dataset(place, store.actions.shape[:2], np.float32)
 
-    Equal to those of the simulator, but for sensors of force and acceleration (quadruped), which
-    within an episode show a moment that a state does not record.
-    """
-    try:
-        observations = simulation.observations(task, episode.physics[:-1], threads)
-    except AgenticError as error:
-        raise AgenticError(f"{path} could not be observed again: {error}") from error
-    return episode._replace(observations=observations)
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, sharing its blocks where the file system can."""
+    with source.open("rb") as read, target.open("wb") as write:
+        left = os.fstat(read.fileno()).st_size
+        try:
+            while left:
+                copied = os.copy_file_range(read.fileno(), write.fileno(), left)
+                if not copied:
+                    break
+                left -= copied
+        except (AttributeError, OSError):
+            # Not on this system, or not between these places: what is left is read and written.
+            pass
+        if left:
+            done = os.fstat(read.fileno()).st_size - left
+            read.seek(done)
+            write.seek(done)
+            shutil.copyfileobj(read, write, 2**24)

@@ -23,8 +23,8 @@ import numpy as np
 
 from agentic import simulation
 from agentic.dataset.dataset import Dataset, Digest, fingerprint
-from agentic.dataset.exorl import check_widths
-from agentic.dataset.relabel import Control
+from agentic.dataset.episodes import check_widths
+from agentic.dataset.labels import Control
 from agentic.errors import AgenticError
 from agentic.provenance import cores
 from agentic.simulation.tasks import get_task

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from agentic.dataset.dataset import Digest, padded
-from agentic.dataset.relabel import Control
+from agentic.dataset.labels import Control
 from agentic.dataset.store import DTYPES, FORMAT, VERSION, texts
 from agentic.errors import AgenticError
 from agentic.hindsight import total_rewards

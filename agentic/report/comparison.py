@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from agentic.protocol import Summary, difference_runs
-from agentic.report import sentences
-from agentic.report.results import Row
+from agentic.evaluation.protocol import Summary, difference_runs
+from agentic.report import words as sentences
+from agentic.report.rows import Row
 from agentic.report.tables import scale
 
 HEADS = {

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agentic.protocol import Summary, summarise_tasks
-from agentic.references import random_reference
-from agentic.report import html, sentences
-from agentic.report.folder import Run
-from agentic.report.results import METHODS, Row
+from agentic.evaluation.protocol import Summary, summarise_tasks
+from agentic.evaluation.references import random_reference
+from agentic.report import html
+from agentic.report import words as sentences
+from agentic.report.rows import METHODS, Row
+from agentic.report.runs import Run
 
 PROTOCOL_COLUMNS = ("first", "last", "mean", "best of n", "last minus first", "mean, interquartile")
 

@@ -39,10 +39,10 @@ from agentic import provenance
 from agentic.attention import BlockSpec, blockwise_attention, dense_attention, flash_attention
 from agentic.bench.memory import Variant, policy, training_step
 from agentic.bench.train import chain, flops
-from agentic.policy.layers import Remat
-from agentic.policy.presets import PRESETS
-from agentic.run_folder import write_json
-from agentic.training import TrainingConfig, initial_state
+from agentic.network.config import PRESETS
+from agentic.network.stack import Remat
+from agentic.training.loop import TrainingConfig, initial_state
+from agentic.training.run import write_json
 
 # Dense bfloat16 TFLOP/s by the vendor's data sheets, by a part of the device's name.
 PEAKS = {"H100": 989, "H200": 989, "A100": 312}

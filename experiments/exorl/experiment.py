@@ -17,10 +17,10 @@ Finished cells are kept in runs/exorl and not run again.
 
 from pathlib import Path
 
-from agentic.cells import Cell, Collected, Experiment
-from agentic.cells.results import Results
 from agentic.collect import CollectConfig
-from agentic.experiment import configure
+from agentic.experiment import Cell, Collected, Experiment
+from agentic.experiment.results import Results
+from agentic.methods.transformer import configure
 
 HERE = Path(__file__).resolve().parent
 EXPLORER, STEPS = "rnd", 200_000
@@ -68,7 +68,7 @@ def cells() -> list[Cell]:
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md and its figures."""
-    from agentic.cells.comparison import write_comparison
+    from agentic.experiment.report import write_comparison
 
     write_comparison(folder, results, "ExoRL: offline methods side by side")
 

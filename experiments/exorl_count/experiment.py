@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.cells import Cell, Collected, Experiment
-from agentic.cells.results import Results
 from agentic.collect import CollectConfig
-from agentic.experiment import configure
-from agentic.run_folder import read_jsonl
+from agentic.experiment import Cell, Collected, Experiment
+from agentic.experiment.results import Results
+from agentic.methods.transformer import configure
+from agentic.training.run import read_jsonl
 
 DEFAULTS = Path(__file__).resolve().parents[1] / "exorl" / "results.jsonl"
 SEEDS = {
@@ -46,8 +46,8 @@ CELLS = [
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md: the returns of the variant beside the default's, seed by seed."""
+    from agentic.evaluation.protocol import bootstrap_interval
     from agentic.files import write_bytes
-    from agentic.stats import bootstrap_interval
 
     theirs = [r for r in read_jsonl(DEFAULTS) if r["method"] == "at"]
     rows = []

@@ -15,10 +15,10 @@ Training seeds 100 and 101, evaluation seeds 1000 to 1015: for choosing, never f
 
 from pathlib import Path
 
-from agentic.cells import Collected, Experiment
-from agentic.cells.results import Results
-from agentic.cells.variants import variant_cells
 from agentic.collect import CollectConfig
+from agentic.experiment import Collected, Experiment
+from agentic.experiment.report import variant_cells
+from agentic.experiment.results import Results
 
 TASK = "cartpole_swingup"
 SOURCE = Collected(f"{TASK}-rnd", CollectConfig(TASK, "rnd", 200_000), (TASK,))
@@ -47,7 +47,7 @@ ONE_SEED = ("loss-all", "chunk-5", "steps-7500")
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md from the raw results."""
-    from agentic.cells.variants import write_variants
+    from agentic.experiment.report import write_variants
 
     write_variants(folder, results, "Recipe on exploratory data: one change at a time", VARIANTS)
 

@@ -21,8 +21,8 @@ import tyro
 
 from agentic import provenance
 from agentic.collect import EXPLORERS, CollectConfig, collect
-from agentic.dataset.exorl import list_episodes, read_episode
-from agentic.run_folder import read_jsonl, write_jsonl
+from agentic.dataset.episodes import list_episodes, read_episode
+from agentic.training.run import read_jsonl, write_jsonl
 
 HERE = Path(__file__).resolve().parent
 CELLS = 8

@@ -13,10 +13,10 @@ are therefore compared on windows of 100 steps, with chains of two, few updates 
 
 from pathlib import Path
 
-from agentic.cells import Experiment
-from agentic.cells.results import Results
-from agentic.cells.variants import variant_cells
 from agentic.dataset import sample_directory
+from agentic.experiment import Experiment
+from agentic.experiment.report import variant_cells
+from agentic.experiment.results import Results
 
 TASK = "cartpole_swingup"
 TRAINING_SEEDS = (100, 101)
@@ -56,7 +56,7 @@ ONE_SEED = (
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md from the raw results."""
-    from agentic.cells.variants import write_variants
+    from agentic.experiment.report import write_variants
 
     write_variants(folder, results, "Recipe: one change at a time", VARIANTS)
 

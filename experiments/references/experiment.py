@@ -7,8 +7,8 @@ Command:   python -m experiments.references.experiment
 Hardware:  2 CPU cores, no GPU
 Time:      about ten minutes; quadruped_escape, whose terrain changes, is half of it
 
-Writes agentic/random_returns.json, which the package ships: every single return with command,
-seeds, versions and commit. Seeds from 20000 are used for nothing else.
+Writes agentic/evaluation/random_returns.json, which the package ships: every single return with
+command, seeds, versions and commit. Seeds from 20000 are used for nothing else.
 """
 
 import json
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import tyro
 
-from agentic import provenance, references
-from agentic.acting import RandomPolicy
-from agentic.evaluation import evaluate
-from agentic.run_folder import write_json
+from agentic import provenance
+from agentic.acting.context import RandomPolicy
+from agentic.evaluation import evaluate, references
 from agentic.simulation.tasks import get_task, task_names
+from agentic.training.run import write_json
 
-OUT = Path(__file__).resolve().parents[2] / "agentic" / references.FILE
+OUT = Path(__file__).resolve().parents[2] / "agentic" / "evaluation" / references.FILE
 SEEDS = tuple(range(20000, 20064))
 PACKAGES = ("agentic", "numpy", "mujoco", "dm-control")
 
@@ -36,7 +36,7 @@ def measure(task: str) -> list[float]:
 
 
 def main(tasks: tuple[str, ...] = tuple(task_names())) -> None:
-    """Measure random actions and write agentic/random_returns.json.
+    """Measure random actions and write agentic/evaluation/random_returns.json.
 
     Args:
         tasks: what is measured; the others keep the returns they have.

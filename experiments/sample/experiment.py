@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.cells import Cell, Experiment
-from agentic.cells.results import Results
 from agentic.dataset import sample_directory
-from agentic.experiment import METHODS, ExperimentConfig
+from agentic.experiment import Cell, Experiment
+from agentic.experiment.results import Results
+from agentic.methods.transformer import METHODS, ExperimentConfig
 
 TASK = "cartpole_swingup"
 TRAINING_SEEDS = (0, 1, 2)
@@ -44,10 +44,10 @@ def cells() -> list[Cell]:
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md and its figures from the raw results."""
+    from agentic.evaluation.protocol import episode_curve_runs, summarise, summarise_runs
     from agentic.files import write_bytes
-    from agentic.protocol import episode_curve_runs, summarise, summarise_runs
     from agentic.report import figures
-    from agentic.report.results import rows_of
+    from agentic.report.rows import rows_of
     from agentic.report.theme import LIGHT
 
     document = results.cells["at-0"]

@@ -2,11 +2,11 @@
 
 from functools import partial
 
-import attention_cases as cases
 import jax
 import numpy as np
 import pytest
-from test_ring import ROWS, mesh_of
+from support import attention_cases as cases
+from support.meshes import ROWS, mesh_of
 
 from agentic.attention import BlockSpec, attend, zigzag
 from agentic.attention.balance import balance, block_products

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import attention_cases as cases
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import attention_cases as cases
 
 from agentic.attention import BlockSpec, blockwise_attention, dense_attention
 from agentic.attention.blocks import dynamic_visits, needed_blocks, split_positions

@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attention_cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.attention_cases import (
     agree,
     masked_lengths,
     operands,
@@ -11,8 +13,6 @@ from attention_cases import (
     positions,
     value_and_gradients,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agentic.attention import BlockSpec, blockwise_attention, dense_attention
 from agentic.errors import AgenticError

@@ -3,13 +3,13 @@
 For a GPU: `JAX_PLATFORMS=cuda,cpu pytest -m gpu -W default`.
 """
 
-import attention_cases as cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import attention_cases as cases
 
 from agentic.attention import blockwise_attention, dense_attention, flash_attention, packing
 

@@ -1,48 +1,17 @@
 """Ring and gathered attention over N devices are dense attention over the whole sequence."""
 
-from functools import partial
-
-import attention_cases as cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
+from support import attention_cases as cases
+from support.meshes import ROWS, mesh_of, split
 
 from agentic.attention import BlockSpec, gathered_attention, ring_attention, zigzag
 
 AUTO, EXPLICIT = jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit
 BOTH = pytest.mark.parametrize("attention", [ring_attention, gathered_attention])
-
-
-def mesh_of(axis_type=AUTO, **axes):
-    sizes = tuple(axes.values())
-    return jax.make_mesh(
-        sizes,
-        tuple(axes),
-        axis_types=(axis_type,) * len(axes),
-        devices=jax.devices()[: int(np.prod(sizes))],
-    )
-
-
-ROWS = P(None, "sequence")
-
-
-def split(attention, mesh, rows=ROWS, masks=(), specs=(), **settings):
-    """Return attend(q, k, v, *masks) whose masks are passed on by the names in `masks`."""
-
-    @partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(rows, rows, rows, *specs),
-        out_specs=rows,
-        check_vma=True,
-    )
-    def attend(q, k, v, *values):
-        named = dict(zip(masks, values, strict=True))
-        return attention(q, k, v, axis_name="sequence", **named, **settings)
-
-    return attend
 
 
 @BOTH

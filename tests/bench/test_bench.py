@@ -5,9 +5,9 @@ import importlib
 import json
 import tempfile
 
-import compiling
 import numpy as np
 import pytest
+from support import compiling
 
 from agentic.attention import BlockSpec
 from agentic.bench import BENCHMARKS, attention

@@ -1,16 +1,15 @@
 """Laws: a row an episode and one for the whole; a lived context comes back; lines are straight."""
 
-import compiling
 import numpy as np
 import pytest
-import synthetic
+from support import compiling, synthetic
 
-from agentic.acting import ContextPolicy
+from agentic.acting.context import ContextPolicy
+from agentic.acting.grouped import ROWS
 from agentic.bench import evaluate as bench
 from agentic.bench.evaluate import Lived, Options, at_the_middle, made_up_chain, run
 from agentic.errors import AgenticError
-from agentic.grouped import ROWS
-from agentic.policy.config import PolicyConfig
+from agentic.network.config import PolicyConfig
 from agentic.simulation.tasks import get_task
 
 SMALL = Options(

@@ -2,7 +2,7 @@
 
 import json
 
-import compiling
+from support import compiling
 
 from experiments.benchmarks import gpu
 

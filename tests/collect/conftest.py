@@ -1,8 +1,8 @@
 """Fixtures of the tests of collecting."""
 
-import compiling
 import pytest
-from plane import plane  # noqa: F401  a fixture
+from support import compiling
+from support.plane import plane  # noqa: F401  a fixture
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,16 +7,16 @@ import signal
 import jax
 import numpy as np
 import pytest
-from plane import STRIDE
+from support.plane import STRIDE
 
-from agentic import checkpoint
 from agentic.collect import CollectConfig, collect
 from agentic.collect.drivers import make_driver
 from agentic.dataset import load_dataset
-from agentic.dataset.exorl import list_episodes
+from agentic.dataset.episodes import list_episodes
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted
 from agentic.simulation import observations, rewards
+from agentic.training import checkpoint
 
 TASK = "cartpole_swingup"
 CONFIG = CollectConfig(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentic.dataset.exorl import write_episode
+from agentic.dataset.episodes import write_episode
 from agentic.simulation import environment
 from agentic.simulation.tasks import get_task
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentic.dataset import exorl, load_dataset
+from agentic.dataset import episodes as exorl
+from agentic.dataset import load_dataset
 from agentic.errors import AgenticError
 
 TASK = "cartpole_swingup"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agentic.dataset import Dataset, convert, load_dataset
+from agentic.dataset.episodes import list_episodes, write_episode
 from agentic.dataset.exchange import export_exorl
-from agentic.dataset.exorl import list_episodes, write_episode
 from agentic.dataset.minari import export_minari, find_minari, import_minari
 from agentic.errors import AgenticError
 

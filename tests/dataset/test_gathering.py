@@ -2,32 +2,12 @@
 
 import numpy as np
 import pytest
-import sampler_oracle
+from support import sampler_oracle
+from support.random_data import EQUAL, RAGGED, arrays_of
 
-from agentic.dataset import ChainSampler, Dataset, SamplerConfig
-from agentic.dataset.gather import gather
+from agentic.dataset import ChainSampler, SamplerConfig
+from agentic.dataset.sampler import gather
 from agentic.errors import AgenticError
-from agentic.trajectory import Trajectory
-
-
-def random_dataset(lengths, seed=0) -> Dataset:
-    """Return episodes whose rewards are of all magnitudes, so that the order of a sum shows."""
-    rng = np.random.default_rng(seed)
-    episodes = []
-    for steps in lengths:
-        rewards = rng.normal(size=steps) * 10.0 ** rng.integers(-9, 9, steps)
-        arrays = rng.normal(size=(steps, 3)), rng.uniform(-1, 1, (steps, 2)), rewards
-        episodes.append(Trajectory(*(array.astype(np.float32) for array in arrays)))
-    return Dataset.from_trajectories("made_up", episodes)
-
-
-def arrays_of(batch: tuple) -> list[np.ndarray]:
-    """Return all arrays of a batch, those inside of a window's outcome too."""
-    return [x for part in batch for x in (arrays_of(part) if isinstance(part, tuple) else [part])]
-
-
-EQUAL = random_dataset([1037] * 9)
-RAGGED = random_dataset([41, 300, 7, 300, 1, 299, 120, 300, 12, 77], seed=1)
 
 
 @pytest.mark.parametrize("data", [EQUAL, RAGGED], ids=["equal", "ragged"])

@@ -40,7 +40,7 @@ print(json.dumps(most - before))
 """
 
 TRAINING = """
-from agentic.experiment import ExperimentConfig, run
+from agentic.methods.transformer import ExperimentConfig, run
 config = ExperimentConfig(
     task="walker_run", data=sys.argv[1], layers=1, width=8, action_chunk=100, dropout=0.0,
     batch_size=16, steps=40, log_every=1, best_fraction=1.0, prefetch=8,

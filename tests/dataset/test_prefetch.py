@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from test_gathering import RAGGED
+from support.random_data import RAGGED
 
 from agentic.dataset import ChainSampler
 from agentic.dataset.prefetch import BATCHES, Prefetch

@@ -65,10 +65,13 @@ def test_seed_and_step_determine_every_byte_in_another_process_too():
     assert len(set(here)) == 4, "another seed or step is another batch"
     # Asked in another order: nothing is carried from call to call.
     assert [digest(*pair) for pair in reversed(pairs)] == here[::-1]
-    script = "import sys, test_sampler as t; print(*[t.digest(*p) for p in eval(sys.argv[1])])"
+    script = (
+        "import sys; from dataset.test_sampler import digest; "
+        "print(*[digest(*pair) for pair in eval(sys.argv[1])])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", script, repr(pairs)],
-        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert result.stdout.split() == here

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agentic.dataset import Dataset, convert, describe, load_dataset
-from agentic.dataset.exorl import list_episodes
+from agentic.dataset.episodes import list_episodes
 from agentic.dataset.store import open_store, texts
 from agentic.errors import AgenticError
 

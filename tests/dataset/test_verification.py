@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from agentic.dataset import convert, verify
-from agentic.dataset.exorl import list_episodes, write_episode
+from agentic.dataset.episodes import list_episodes, write_episode
 from agentic.errors import AgenticError
 
 TASK, OTHER = "cartpole_swingup", "cartpole_balance"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_gathering import EQUAL, RAGGED, random_dataset
+from support.random_data import EQUAL, RAGGED, random_dataset
 
 from agentic.dataset import ChainSampler, Dataset
 from agentic.errors import AgenticError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from recording import controls, flat, load, reward_of, smooth_actions
+from support.recording import controls, flat, load, reward_of, smooth_actions
 
 from agentic.errors import AgenticError
 from agentic.simulation import make_simulation

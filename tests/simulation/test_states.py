@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from recording import episode, loop_states
+from support.recording import episode, loop_states
 
 from agentic.errors import AgenticError
 from agentic.simulation import observations, rewards

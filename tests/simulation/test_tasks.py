@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from recording import SUITE_TASKS, flat, load
+from support.recording import SUITE_TASKS, flat, load
 
 from agentic.errors import AgenticError
 from agentic.simulation import rewards

@@ -9,7 +9,7 @@ import numpy as np
 
 from agentic.collect.entropy import particle_entropy
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.networks import MLP, Learner, Network, Parameters, descend, learner, unit
+from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner, unit
 
 
 @dataclass(frozen=True)

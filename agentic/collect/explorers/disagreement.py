@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
 
 
 @dataclass(frozen=True)

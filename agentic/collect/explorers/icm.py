@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
 
 
 class Curiosity(nnx.Module):

@@ -7,7 +7,7 @@ import jax
 from agentic.collect.entropy import particle_entropy
 from agentic.collect.explorers.explorer import Transitions
 from agentic.collect.explorers.icm import ICM
-from agentic.networks import Learner
+from agentic.methods.networks import Learner
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from agentic.collect.entropy import nearest
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.networks import MLP, Learner, Network, Parameters, descend, learner, unit
+from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner, unit
 
 
 def sinkhorn(scores_BxM: jax.Array, iterations: int = 3) -> jax.Array:

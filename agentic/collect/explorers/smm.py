@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from agentic.collect.explorers.explorer import Explorer, Transitions, one_hot_skill
-from agentic.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
 
 
 class Density(nnx.Module):

@@ -1,0 +1,1 @@
+"""Policies that act: with a context, without memory, side by side in rollouts."""

@@ -1,0 +1,361 @@
+"""Policies that act: one context across episodes, extended step by step through a cache.
+
+    policy.reset()                      empty the context
+    action = policy.act(observation)    before each step
+    policy.observe(reward, done)        after each step, the last included
+
+Observations are [O], or [B, O] for B contexts side by side, whose episodes may end at different
+steps. `agentic.hindsight` makes the labels, as it does for training.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agentic import hindsight
+from agentic.errors import AgenticError, closest
+from agentic.network import decoding
+from agentic.network.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
+from agentic.network.config import PolicyConfig
+from agentic.network.decoding import Step
+from agentic.network.stack import Parameters, bind, unstack
+from agentic.trajectory import Chain
+
+
+class Policy(Protocol):
+    """What a rollout needs: act before each step, observe after it, reset for a new context."""
+
+    def reset(self, batch: int | None = None) -> None: ...
+
+    def act(self, observation: np.ndarray) -> np.ndarray: ...
+
+    def observe(
+        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
+    ) -> None: ...
+
+
+P = jax.sharding.PartitionSpec
+
+
+class Compiled(NamedTuple):
+    """The jitted functions of one configuration, parameters (unstacked) first; caches are donated.
+
+    extend (parameters, cache, latents, step) -> (cache, latents); act (parameters, latents,
+    observations) -> actions; prefill (parameters, cache, chain) -> cache; empty (batch) -> cache.
+    """
+
+    extend: Callable
+    act: Callable
+    prefill: Callable
+    empty: Callable
+
+
+@lru_cache(maxsize=8)
+def compiled(
+    config: PolicyConfig, cache_dtype: str | None = None, mesh: jax.sharding.Mesh | None = None
+) -> Compiled:
+    """Return the functions that acting calls; with `mesh` the cache is split over "sequence"."""
+    axis, shards = (None, 1) if mesh is None else (AXIS, mesh.shape[AXIS])
+    layer = LayerCache(P(None, None, axis), P(None, None, axis))
+    split = Cache((layer,) * config.layers, P(None, axis))
+
+    def across(function: Callable, inputs: tuple, outputs: object) -> Callable:
+        if mesh is None:
+            return function
+        return jax.shard_map(
+            function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=True
+        )
+
+    def extend(parameters: Parameters, cache: Cache, latents: jax.Array, step: Step):
+        cache, fresh = decoding.extend(bind(config, parameters), cache, step, axis)
+        return cache, jnp.where(step.write[:, None], fresh, latents)
+
+    def act(parameters: Parameters, latents: jax.Array, observations: jax.Array):
+        return bind(config, parameters).act(latents, observations)
+
+    def prefill(parameters: Parameters, cache: Cache, chain: Chain):
+        return decoding.prefill(bind(config, parameters), chain, cache, axis)
+
+    def shardings(spec: P) -> jax.sharding.NamedSharding:
+        return jax.sharding.NamedSharding(mesh, spec)
+
+    empty = partial(empty_cache, config, dtype=cache_dtype, shards=shards)
+    placed = {} if mesh is None else {"out_shardings": jax.tree.map(shardings, split)}
+    return Compiled(
+        jax.jit(across(extend, (P(), split, P(), P()), (split, P())), donate_argnums=(1, 2)),
+        jax.jit(act),
+        jax.jit(across(prefill, (P(), split, P()), split), donate_argnums=1),
+        jax.jit(empty, static_argnums=0, **placed),
+    )
+
+
+def cache_mesh(devices: int) -> jax.sharding.Mesh:
+    """Return a mesh of the first `devices` devices over which a cache can be split."""
+    present = len(jax.devices())
+    if not 1 <= devices <= present:
+        raise AgenticError(
+            f"devices is {devices}; this process has 1 to {present} (--cpu-devices simulates more)."
+        )
+    kinds = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((devices,), (AXIS,), kinds, devices=jax.devices()[:devices])
+
+
+class _Outcome(NamedTuple):
+    """What the chunk before did, and where it stands in the context (-1: there is none)."""
+
+    actions: np.ndarray
+    rewards: np.ndarray
+    completions: np.ndarray
+    episode: np.ndarray
+    chunk: np.ndarray
+
+    def clear(self, rows: np.ndarray) -> None:
+        self.actions[rows], self.rewards[rows], self.completions[rows] = 0, 0, 0
+        self.episode[rows], self.chunk[rows] = -1, -1
+
+
+class ContextPolicy:
+    """A trained Transformer with its context: at an episode's end the context stays.
+
+    The return-to-go starts at `target_return` in every episode; when `config.trajectories` are in
+    the context, the oldest whole one leaves as the next begins. A policy of every `stride`-th step
+    acts on those, holds its action until the next one and is told what all of them brought
+    together: the context is what `Dataset.every` makes of the same episodes.
+    """
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        parameters: Parameters,
+        target_return: float,
+        completion: hindsight.Completion = "target",
+        stride: int = 1,
+        cache_dtype: str | None = None,
+        mesh: jax.sharding.Mesh | None = None,
+    ):
+        """Hold `parameters` of `config`; `cache_dtype` is "float32", "bfloat16" or None for that of
+        the activations; with `mesh` its axis "sequence" shares out the cache's slots.
+        """
+        if cache_dtype not in (None, *CACHE_DTYPES):
+            raise AgenticError(
+                f"cache_dtype is {cache_dtype!r}; {closest(cache_dtype, CACHE_DTYPES)}."
+            )
+        if mesh is not None and AXIS not in mesh.shape:
+            raise AgenticError(
+                f"the mesh has axes {tuple(mesh.shape)}; the cache is split over {AXIS!r}, so name "
+                "one of them that."
+            )
+        parameters = unstack(parameters)
+        if mesh is not None:
+            parameters = jax.device_put(parameters, jax.sharding.NamedSharding(mesh, P()))
+        self.config = config
+        self.stride = stride
+        self.parameters = parameters
+        self.target_return = float(target_return)
+        self.completion: hindsight.Completion = completion
+        self.cache_dtype = cache_dtype or config.dtype
+        self._compiled = compiled(config, self.cache_dtype, mesh)
+        self._mesh = mesh
+        self._batch: int | None = None
+
+    def reset(self, batch: int | None = None) -> None:
+        """Empty the context; `batch` contexts side by side, or as many as `act` is shown next."""
+        self._batch = batch
+        if batch is not None:
+            self._allocate(batch)
+
+    def _allocate(self, batch: int) -> None:
+        config, c = self.config, self.config.action_chunk
+        self._batch = batch
+        self._progress = hindsight.begin(np.full(batch, self.target_return))
+        self._step = np.zeros(batch, np.int32)
+        # Simulator steps since the kept step that was acted on last, and what they brought.
+        self._held = np.zeros(batch, np.int32)
+        self._earned = np.zeros(batch)
+        self._episode = np.zeros(batch, np.int32)
+        self._outcome = _Outcome(
+            np.zeros((batch, c, config.action_size), np.float32),
+            np.zeros((batch, c), np.float32),
+            np.zeros((batch, c), np.float32),
+            np.full(batch, -1, np.int32),
+            np.full(batch, -1, np.int32),
+        )
+        self._cache = self._compiled.empty(batch)
+        self._latents = jnp.zeros((batch, config.width), jnp.dtype(config.dtype))
+        if self._mesh is not None:
+            everywhere = jax.sharding.NamedSharding(self._mesh, P())
+            self._latents = jax.device_put(self._latents, everywhere)
+        self._decided = np.zeros((batch, config.action_size), np.float32)
+        self._acted: np.ndarray | None = None
+        self._single = False
+
+    @property
+    def episode(self) -> np.ndarray:
+        """How many episodes each context has ended: [B]."""
+        return self._episode
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Return the action for an observation [O] or [B, O]: [A] or [B, A] float32 in [-1, 1]."""
+        observation = np.asarray(observation, np.float32)
+        single = observation.ndim == 1
+        observations = observation[None] if single else observation
+        if self._batch is None:
+            self._allocate(len(observations))
+        self._single = single
+        expected = (self._batch, self.config.observation_size)
+        if observations.shape != expected:
+            raise AgenticError(
+                f"observation has shape {observation.shape}; this policy needs {expected[1]} "
+                f"values for each of its {expected[0]} contexts."
+            )
+        if (self._step >= self.config.episode_length).any():
+            raise AgenticError(
+                f"the episode has gone past {self.config.episode_length * self.stride} steps, the "
+                "longest that this policy was trained on; pass done=True to observe() at its end."
+            )
+        kept = self._held == 0
+        starts = kept & (self._step % self.config.action_chunk == 0)
+        if starts.any():
+            self._begin_chunk(observations, starts)
+        if kept.any():
+            actions = self._compiled.act(self.parameters, self._latents, observations)
+            self._decided = np.where(kept[:, None], actions, self._decided)
+        self._acted = self._decided.copy()
+        return self._acted[0] if single else self._acted
+
+    def _begin_chunk(self, observations: np.ndarray, starts: np.ndarray) -> None:
+        outcome = self._outcome
+        step = Step(
+            returns_to_go=self._progress.return_to_go.astype(np.float32),
+            observations=observations,
+            actions=outcome.actions.copy(),
+            rewards=outcome.rewards.copy(),
+            completions=outcome.completions.copy(),
+            episode=self._episode.copy(),
+            chunk=self._step // self.config.action_chunk,
+            previous_episode=outcome.episode.copy(),
+            previous_chunk=outcome.chunk.copy(),
+            write=starts,
+        )
+        self._cache, self._latents = self._compiled.extend(
+            self.parameters, self._cache, self._latents, step
+        )
+        outcome.clear(starts)
+
+    def observe(
+        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
+    ) -> None:
+        """Take in what the last action brought; where `done`, the next episode starts.
+
+        `reward` and `done` are scalars or [B]; `action` replaces the policy's own where another
+        one was executed (exploration noise, say).
+        """
+        if self._acted is None:
+            raise AgenticError("observe() needs an act() before it; call act(observation) first.")
+        reward = np.broadcast_to(np.asarray(reward, np.float64), self._step.shape)
+        done = np.broadcast_to(np.asarray(done, bool), self._step.shape)
+        if action is not None:
+            self._acted = np.asarray(action, np.float32).reshape(self._acted.shape)
+        # The action of a strided step is the one it began with.
+        self._decided = np.where((self._held == 0)[:, None], self._acted, self._decided)
+        # Labels come from float32 rewards, as they do in training.
+        self._earned += reward.astype(np.float32)
+        self._held += 1
+        self._record(np.flatnonzero(done | (self._held == self.stride)), done)
+        self._acted = None
+
+    def _record(self, rows: np.ndarray, done: np.ndarray) -> None:
+        """End the kept step of `rows`: its labels, its place in the outcome, the step after it."""
+        reward = self._earned[rows].astype(np.float32)
+        part = hindsight.Progress(*(array[rows] for array in self._progress))
+        part, marks = hindsight.append(part, reward, done[rows], self.completion)
+        for array, fresh in zip(self._progress, part, strict=True):
+            array[rows] = fresh
+        c, outcome = self.config.action_chunk, self._outcome
+        phase = self._step[rows] % c
+        outcome.actions[rows, phase] = self._decided[rows]
+        outcome.rewards[rows, phase] = reward
+        outcome.completions[rows, phase] = marks
+        outcome.episode[rows] = self._episode[rows]
+        outcome.chunk[rows] = self._step[rows] // c
+        self._held[rows], self._earned[rows] = 0, 0
+        self._step[rows] = np.where(done[rows], 0, self._step[rows] + 1)
+        self._episode = self._episode + done.astype(np.int32)
+        if self.config.trajectories == 1:
+            # A context of one trajectory has forgotten the one that just ended.
+            outcome.clear(done)
+
+    def clear(self, rows: np.ndarray, keep_index: bool = False) -> None:
+        """Empty the contexts of `rows` [B] bool between episodes.
+
+        With `keep_index` the count of ended episodes goes on, so that the model still knows which
+        episode of the context it is in.
+        """
+        self._outcome.clear(rows)
+        positions = jnp.where(jnp.asarray(rows)[:, None], -1, self._cache.positions)
+        self._cache = self._cache._replace(positions=positions)
+        if not keep_index:
+            self._episode = np.where(rows, 0, self._episode).astype(np.int32)
+
+    def prefill(self, chain: Chain) -> None:
+        """Fill every context with a chain [B, n, T, ...] as if its trajectories had been lived.
+
+        It must have been relabelled with this policy's target return; n is at most the policy's
+        trajectories, and the next episode's index is the number of trajectories in the row.
+        """
+        config, c = self.config, self.config.action_chunk
+        batch, n, steps = chain.mask.shape
+        if n > config.trajectories or steps > config.episode_length:
+            raise AgenticError(
+                f"a chain of {n} trajectories x {steps} steps does not fit the policy's context of "
+                f"{config.trajectories} x {config.episode_length}."
+            )
+        self._allocate(batch)
+        self._cache = self._compiled.prefill(
+            self.parameters, self._cache, Chain(*map(np.asarray, chain))
+        )
+        lengths = chain.mask.sum(axis=-1)
+        counts = (lengths > 0).sum(axis=-1)
+        self._episode = counts.astype(np.int32)
+        if not config.joint or config.trajectories == 1:
+            return
+        # A joint token tells of the chunk before it, so the last chunk is still to be told.
+        for row in np.flatnonzero(counts):
+            last = counts[row] - 1
+            length = int(lengths[row, last])
+            first = (length - 1) // c * c
+            window = slice(first, length)
+            kept = slice(0, length - first)
+            self._outcome.actions[row, kept] = chain.actions[row, last, window]
+            self._outcome.rewards[row, kept] = chain.rewards[row, last, window]
+            self._outcome.completions[row, kept] = chain.completions[row, last, window]
+            self._outcome.episode[row], self._outcome.chunk[row] = last, first // c
+
+
+class RandomPolicy:
+    """Uniform actions in [-1, 1]: the floor of every comparison."""
+
+    def __init__(self, action_size: int, seeds: tuple[int, ...] = (0,)):
+        """One generator for each context, from its own seed."""
+        self.action_size = action_size
+        self.seeds = seeds
+        self.reset()
+
+    def reset(self, batch: int | None = None) -> None:
+        """Start the generators again."""
+        self._generators = [np.random.default_rng([seed, 1]) for seed in self.seeds]
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Return a random action for each context."""
+        draws = [generator.uniform(-1, 1, self.action_size) for generator in self._generators]
+        actions = np.asarray(draws, np.float32)
+        return actions[0] if np.ndim(observation) == 1 else actions
+
+    def observe(
+        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
+    ) -> None:
+        """Learn nothing."""

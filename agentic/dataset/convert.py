@@ -1,0 +1,293 @@
+"""A directory of ExoRL episodes to one store, as fast as they can be decompressed.
+
+Many files read at once and handed out in their order.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from agentic.dataset.episodes import (
+    DTYPES,
+    Episode,
+    episode_length,
+    episode_shapes,
+    list_episodes,
+    promised_length,
+    read_episode,
+)
+from agentic.dataset.labels import Control, check_control, check_tasks, label_episode, observe_again
+from agentic.dataset.writing import Layout, StoreWriter, new_store
+from agentic.errors import AgenticError
+from agentic.files import locked, written_whole
+from agentic.provenance import cores, day
+from agentic.simulation.tasks import TASKS, Task
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def in_order(
+    read: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Yield read(item) for every item, in order, while `workers` threads read ahead.
+
+    Threads do, for decompression leaves Python's lock to others. At most workers + 1 results wait,
+    so that memory does not grow with the number of items. What `read` raises is raised at the
+    item's turn, whatever became of the items behind it.
+    """
+    if workers == 1:
+        yield from map(read, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(read, item))
+                if len(waiting) > workers + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def check_workers(workers: int) -> None:
+    """Raise AgenticError unless `workers` is at least 1."""
+    if workers < 1:
+        raise AgenticError(f"workers is {workers}; it must be at least 1.")
+
+
+class Converted(NamedTuple):
+    """What was written: the file, what it holds, and the sentence for each episode left out."""
+
+    path: Path
+    episodes: int
+    steps: int
+    tasks: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+class _Damaged(Exception):
+    """Some episodes cannot be read: begin again without them."""
+
+
+class _OtherLength(Exception):
+    """A file's name does not tell its length: begin again with what the headers say."""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads, observes and labels one episode, in any thread: what is asked of all of them."""
+
+    tasks: tuple[str, ...]
+    control: Control
+    recompute_observations: bool
+    threads: int
+    widths: dict[str, int]
+
+    def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
+        task = self.tasks[0] if self.tasks else None
+        episode = read_episode(path, task, self.recompute_observations)
+        found = {key: a.shape[1] for key, a in zip(self.widths, episode, strict=True)}
+        if task is None and found != self.widths:
+            raise AgenticError(
+                f"{path} has arrays of widths {found}, others have {self.widths}; "
+                "the episodes of one store come from one domain."
+            )
+        if self.recompute_observations:
+            episode = observe_again(path, episode, task, self.threads)
+        return episode, label_episode(path, episode, self.tasks, self.control, self.threads)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """Reads an episode and writes it at once, in any thread: its row is known beforehand.
+
+    What damage makes wrong about rows does not matter, for everything begins again without it.
+    """
+
+    read: _Reader
+    store: StoreWriter
+    rows: dict[Path, int]
+    lengths: list[int]
+
+    def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
+        episode, rewards = self.read(path)
+        row = self.rows[path]
+        if len(episode.actions) != self.lengths[row]:
+            raise _OtherLength
+        self.store.put(row, *episode, rewards)
+        return episode, rewards
+
+
+def convert(
+    directory: str | Path,
+    out: str | Path,
+    tasks: Sequence[str] = (),
+    control: Control = "action",
+    progress: Callable[[int, int], None] | None = None,
+    episodes: int | None = None,
+    skip_damaged: bool = False,
+    overwrite: bool = False,
+    physics: bool = True,
+    recompute_observations: bool = False,
+    workers: int | None = None,
+) -> Converted:
+    """Stream a directory of ExoRL episodes into a store at `out`, labelled for every task.
+
+    A few episodes are in memory at a time. The file appears under its name only when it is
+    complete, and its bytes do not depend on the number of workers.
+
+    Args:
+        directory: as for `load_dataset`.
+        out: path of the store, ending in .h5.
+        tasks: names of tasks that share one simulator, such as ["walker_walk", "walker_run"];
+            none leaves labelling to `relabel_store`.
+        control: what labels read as control, "action" or "zero".
+        progress: called with (episodes done, episodes in all) after each episode.
+        episodes: take only the first this many.
+        skip_damaged: leave out episodes that cannot be read; where there are any, the others are
+            read twice.
+        overwrite: replace a file that is there already.
+        physics: keep the simulator states, from which `relabel_store` adds tasks.
+        recompute_observations: take observations from physics instead of those in the files.
+        workers: threads that decompress and label; None takes every processor.
+    """
+    out, specs = Path(out), check_tasks(tasks)
+    check_control(control)
+    workers = cores() if workers is None else workers
+    check_workers(workers)
+    check_new(out, overwrite)
+    busy = f"another process is writing {out}; wait for it, or choose another name."
+    if episodes is not None and episodes < 1:
+        raise AgenticError(f"episodes is {episodes}; it must be at least 1.")
+    for needs, option in ((not physics, "--no-physics"), (recompute_observations, "--recompute")):
+        if needs and not specs:
+            raise AgenticError(
+                f"{option} was given without a task; rewards and observations are computed from "
+                "physics, so name at least one --task."
+            )
+    names = tuple(spec.name for spec in specs)
+    paths, skipped = list_episodes(directory)[:episodes], {}
+    damaged = skipped if skip_damaged else None
+    # The arrays need all lengths at once, and opening every file twice costs a tenth of reading it.
+    length = promised_length
+    while True:
+        try:
+            lengths = list(_intact(length, paths, workers, damaged))
+            if specs:
+                widths, domain = _widths_of_task(specs[0]), specs[0].domain
+            else:
+                # Where damage is left out, a stranger that comes first must not decide.
+                heads = paths if skip_damaged else paths[:1]
+                widths = _usual(_intact(episode_shapes, heads, workers, damaged))
+                domain = domains_of(widths, paths[0])
+            read = _Reader(names, control, recompute_observations, workers, widths)
+            layout = Layout(
+                np.asarray(lengths, np.int32),
+                widths["observation"],
+                widths["action"],
+                widths["physics"] if physics else 0,
+                names,
+            )
+            with (
+                locked(out.with_name(f".{out.name}.lock"), busy),
+                written_whole(out) as temporary,
+                new_store(temporary, layout) as store,
+            ):
+                rows = {path: row for row, path in enumerate(paths)}
+                write = _Writing(read, store, rows, lengths)
+                results = closing(_intact(write, paths, workers, damaged))
+                # Closed before the file is, because threads that read ahead write to it.
+                with results as episodes_read:
+                    for done, (episode, rewards) in enumerate(episodes_read, start=1):
+                        store.note(*episode, rewards)
+                        if progress is not None:
+                            progress(done, len(paths))
+                store.finish(domain, str(directory), dates_of(paths), control)
+        except _OtherLength:
+            length = episode_length
+        except _Damaged:
+            paths = [path for path in paths if path not in skipped]
+            if not paths:
+                raise AgenticError(
+                    f"{directory} holds no undamaged episode; the first: "
+                    f"{next(iter(skipped.values()))}"
+                ) from None
+        else:
+            return Converted(out, len(paths), sum(lengths), names, tuple(skipped.values()))
+
+
+def _intact(
+    read: Callable[[Path], Any], paths: Sequence[Path], workers: int, damaged: dict | None
+) -> Iterator[Any]:
+    """Yield read(path) in order; damage is raised, or with `damaged` written down in there.
+
+    Then all damage is looked for before _Damaged is raised, so that one more try is enough.
+    """
+
+    def attempt(path: Path) -> Any:
+        try:
+            return read(path)
+        except AgenticError as error:
+            return error
+
+    found = False
+    with closing(in_order(attempt, paths, workers)) as results:
+        for path, result in zip(paths, results, strict=True):
+            if isinstance(result, AgenticError):
+                if damaged is None:
+                    sentence = str(result).removesuffix(".")
+                    raise AgenticError(
+                        f"{sentence}; --skip-damaged leaves out what cannot be read."
+                    )
+                found, damaged[path] = True, str(result)
+            elif not found:
+                yield result
+    if found:
+        raise _Damaged
+
+
+def check_new(out: Path, overwrite: bool) -> None:
+    """Raise AgenticError unless a store may be written to `out`."""
+    if out.suffix != ".h5":
+        raise AgenticError(f"the store is to be written to {out}; its name must end in .h5.")
+    if out.exists() and not overwrite:
+        raise AgenticError(f"{out} exists already; choose another name or pass --overwrite.")
+
+
+def dates_of(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the days of the oldest and of the newest of these files."""
+    times = [path.stat().st_mtime for path in paths]
+    return {"oldest_episode": day(min(times)), "newest_episode": day(max(times))}
+
+
+def _usual(shapes: Iterable[dict[str, tuple[int, ...]]]) -> dict[str, int]:
+    """Return the widths that most episodes have."""
+    widths = ({key: shape[-1] if shape else 0 for key, shape in s.items()} for s in shapes)
+    return dict(Counter(tuple(each.items()) for each in widths).most_common(1)[0][0])
+
+
+def domains_of(widths: dict[str, int], path: Path) -> str:
+    """Return the domain of episodes of these widths, or several joined by " or "."""
+
+    domains = sorted({t.domain for t in TASKS.values() if _widths_of_task(t) == widths})
+    if not domains:
+        raise AgenticError(
+            f"{path} has observations, actions and physics of widths {tuple(widths.values())}, "
+            "which no task in the installed simulator has; name its task, and where only "
+            "observations differ add --recompute-observations."
+        )
+    return " or ".join(domains)
+
+
+def _widths_of_task(task: Task) -> dict[str, int]:
+    sizes = (task.observation_size, task.action_size, task.physics_size)
+    return dict(zip(DTYPES, sizes, strict=True))

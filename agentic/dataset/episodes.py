@@ -1,0 +1,297 @@
+"""Episodes in ExoRL's npz format: listed, read with the right alignment, written.
+
+A file holds T + 1 rows; row 0 is the reset, and its action is a dummy:
+
+    row            0      1      2     ...    T
+    observation   o_0    o_1    o_2    ...   o_T       s_t = o_t        rows 0 to T - 1
+    action         -     a_0    a_1    ...  a_T-1      a_t              rows 1 to T
+    physics       p_0    p_1    p_2    ...   p_T       all rows
+
+The stored reward belongs to the task the data was collected with and is never read; labels come
+from physics (`agentic.dataset.labels`). Format: Yarats et al. 2022, arXiv 2201.13425.
+"""
+
+import io
+import math
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from agentic.errors import AgenticError
+from agentic.files import written_whole
+from agentic.simulation.tasks import get_task
+from agentic.trajectory import Trajectory
+
+DTYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64}
+NAME = re.compile(r"(?P<prefix>.+)_(?P<index>\d+)_(?P<length>\d+)")
+# An ExoRL array has well under a megabyte; a member that unpacks to more than this is no episode.
+LARGEST_MEMBER = 256 * 2**20
+# Deflate packs 1032 bytes into one at most, so that this may be unpacked to whatever it is: in one
+# piece, which saves a copy.
+SMALL = 2**18
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError,
+)  # fmt: skip
+
+
+class Episode(NamedTuple):
+    """One episode without rewards: observations [T, O], actions [T, A], physics [T + 1, P]."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    physics: np.ndarray
+
+    def labelled(self, rewards: np.ndarray) -> Trajectory:
+        """Return the trajectory with these rewards [T]."""
+        return Trajectory(self.observations, self.actions, rewards, self.physics)
+
+
+def list_episodes(directory: str | Path) -> list[Path]:
+    """Return the npz files of `directory`, or else of its `buffer/`, in the order of their index.
+
+    Names are `episode_{index}_{length}.npz` or `{timestamp}_{index}_{length}.npz`, with or without
+    leading zeros; equal indices are ordered by what stands before them.
+    """
+    directory = Path(directory)
+    if not directory.exists():
+        raise AgenticError(
+            f"{directory} does not exist; give a directory of ExoRL npz episodes or an .h5 store."
+        )
+    if not directory.is_dir():
+        raise AgenticError(
+            f"{directory} is a file; give a directory of ExoRL npz episodes or an .h5 store."
+        )
+    found = _npz_files(directory)
+    if found:
+        return sorted(found, key=_place)
+    raise AgenticError(f"{directory} holds no .npz episodes, nor does {directory / 'buffer'}.")
+
+
+def holds_episodes(directory: str | Path) -> bool:
+    """Return whether `list_episodes` would find any file here."""
+    return bool(_npz_files(Path(directory)))
+
+
+def _npz_files(directory: Path) -> list[Path]:
+    for folder in (directory, directory / "buffer"):
+        found = [p for p in folder.glob("*.npz") if p.is_file() and not p.name.startswith(".")]
+        if found:
+            return found
+    return []
+
+
+def _place(path: Path) -> tuple[int, str]:
+    match = NAME.fullmatch(path.stem)
+    if match is None:
+        raise AgenticError(
+            f"{path} is not named like an episode; "
+            "the rule is episode_INDEX_LENGTH.npz or TIMESTAMP_INDEX_LENGTH.npz."
+        )
+    return int(match["index"]), match["prefix"]
+
+
+def promised_length(path: str | Path) -> int:
+    """Return the number of steps that a file's name promises, without opening it."""
+    return int(NAME.fullmatch(Path(path).stem)["length"])
+
+
+def episode_length(path: str | Path) -> int:
+    """Return the number of steps T in a file, from the header of its actions alone."""
+    shape = episode_shapes(path, ["action"])["action"]
+    return max(shape[0] - 1, 0) if shape else 0
+
+
+def episode_shapes(
+    path: str | Path, keys: Iterable[str] = tuple(DTYPES)
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays `keys` as stored, T + 1 rows each, from their headers."""
+    shapes = {}
+    with _archive(path) as archive:
+        for key in keys:
+            with archive.open(_member(archive, key, path)) as member:
+                shapes[key] = _read_header(member)[0]
+    return shapes
+
+
+def read_episode(
+    path: str | Path, task: str | None = None, recompute_observations: bool = False
+) -> Episode:
+    """Return the episode in `path`, aligned and checked against the widths that `task` has.
+
+    Without a task every width is legal. With `recompute_observations` that of the observations is,
+    because the caller replaces them. Every defect of the file is an AgenticError that names it;
+    pickled objects are never loaded.
+    """
+    path = Path(path)
+    with _archive(path, whole=True) as archive:
+        rows = {key: _read_array(archive, key, path) for key in DTYPES}
+    for key, array in rows.items():
+        if array.ndim != 2:
+            raise AgenticError(f"{path} has {key} of shape {array.shape}; it needs two axes.")
+    for key, array in rows.items():
+        if len(array) != len(rows["action"]):
+            raise AgenticError(
+                f"{path} has {len(array)} rows of {key} and {len(rows['action'])} of action; "
+                "all arrays need the same number."
+            )
+    if task is not None:
+        widths = {key: array.shape[1] for key, array in rows.items()}
+        check_widths(path, task, widths, recompute_observations)
+    episode = Episode(rows["observation"][:-1], rows["action"][1:], rows["physics"])
+    # The rules of a legal trajectory are written once; zeros stand in for the labels to come.
+    episode.labelled(np.zeros(len(episode.actions), np.float32)).check(str(path))
+    return episode
+
+
+def check_widths(
+    path: str | Path, task: str, widths: dict[str, int], recompute_observations: bool = False
+) -> None:
+    """Raise AgenticError unless `widths` (by key of DTYPES) are those of the simulated task."""
+    spec = get_task(task)
+    expected = (spec.observation_size, spec.action_size, spec.physics_size)
+    sizes = dict(zip(DTYPES, expected, strict=True))
+    other = [key for key in DTYPES if key in widths and widths[key] != sizes[key]]
+    if recompute_observations and other == ["observation"]:
+        return
+    # Actions and states of another width are another domain's, whatever is done about observations.
+    for key in sorted(other, key=lambda key: key == "observation"):
+        remedy = f"; it holds another domain than {spec.domain}"
+        if key == "observation":
+            remedy = "; --recompute-observations computes them anew from physics"
+        raise AgenticError(
+            f"{path} has {key} of width {widths[key]}, "
+            f"but {task} has width {sizes[key]} in the installed simulator{remedy}."
+        )
+
+
+def write_episode(
+    path: str | Path,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    rewards: np.ndarray,
+    physics: np.ndarray,
+) -> None:
+    """Write one episode of T + 1 rows, whole or not at all; equal arrays give equal bytes.
+
+    Args:
+        path: such as `buffer/episode_000000_1000.npz`.
+        observations: [T + 1, O], row 0 after the reset.
+        actions: [T + 1, A] in [-1, 1], row 0 a dummy of zeros.
+        rewards: [T + 1] or [T + 1, 1], row 0 zero.
+        physics: [T + 1, P].
+    """
+    rows = len(actions)
+    with written_whole(Path(path)) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            observation=np.asarray(observations, np.float32),
+            action=np.asarray(actions, np.float32),
+            reward=np.asarray(rewards, np.float32).reshape(rows, 1),
+            discount=np.ones((rows, 1), np.float32),
+            physics=np.asarray(physics, np.float64),
+        )
+
+
+@contextmanager
+def _archive(path: str | Path, whole: bool = False) -> Iterator[zipfile.ZipFile]:
+    """Open an npz; whatever breaks while it is read becomes one sentence that names the file.
+
+    `whole` reads all of it at once, where all of it is wanted.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(Path(path).read_bytes()) if whole else path) as archive:
+            yield archive
+    except AgenticError:
+        raise
+    except _BROKEN as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise AgenticError(
+            f"{path} cannot be read as an npz episode ({reason or error or 'it ends too early'}); "
+            "it is truncated or damaged, so fetch or write it again."
+        ) from error
+
+
+def _member(archive: zipfile.ZipFile, key: str, path: str | Path) -> zipfile.ZipInfo:
+    names = archive.namelist()
+    if f"{key}.npy" not in names:
+        found = ", ".join(sorted(name.removesuffix(".npy") for name in names)) or "nothing"
+        why = "; rewards are computed from it" if key == "physics" else ""
+        raise AgenticError(f"{path} has no array {key!r}{why}; it holds {found}.")
+    return archive.getinfo(f"{key}.npy")
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member's bytes, checked as zipfile checks them, but copied half as often."""
+    with archive.open(member) as judged:
+        if member.compress_type != zipfile.ZIP_DEFLATED:
+            return judged.read()
+    file = archive.fp
+    file.seek(member.header_offset + 26)
+    # What stands before the data: 30 bytes, 26 to 30 of them the sizes of a name and of extras.
+    file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)
+    packed = file.read(member.compress_size)
+    # A limit of 0 would be none, and a bomb could say that it unpacks to nothing.
+    limit = max(member.file_size, 1)
+    if len(packed) <= SMALL:
+        content = zlib.decompress(packed, -zlib.MAX_WBITS, limit)
+    else:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, limit)
+    if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
+        raise zipfile.BadZipFile(f"bad CRC-32 for {member.filename}")
+    return content
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether columns come first, and type; the file then stands at the data."""
+    start = file.read(8)
+    version = start[6:8]
+    size = file.read(2 if version == b"\x01\x00" else 4)
+    text = file.read(int.from_bytes(size, "little"))
+    return _parse_header(start + size + text)
+
+
+@lru_cache(maxsize=64)
+def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    # numpy evaluates the header as Python; thousands of episodes have the same one.
+    file = io.BytesIO(header)
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    return read(file)
+
+
+def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
+    member = _member(archive, key, path)
+    if member.file_size > LARGEST_MEMBER:
+        raise AgenticError(
+            f"{path} has {key} of {member.file_size} bytes unpacked; "
+            f"an episode's array has at most {LARGEST_MEMBER}."
+        )
+    content = _content(archive, member)
+    file = io.BytesIO(content)
+    shape, columns_first, dtype = _read_header(file)
+    if dtype.hasobject:
+        raise AgenticError(
+            f"{path} holds pickled objects in {key!r}; they could run code and were refused."
+        )
+    if dtype != DTYPES[key]:
+        raise AgenticError(f"{path} has {key} of type {dtype}; it needs {np.dtype(DTYPES[key])}.")
+    # The header's word is checked before numpy allocates by it.
+    if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+        raise AgenticError(
+            f"{path} has {key} of shape {shape} in its header and {member.file_size} bytes; "
+            "they do not fit, so the file is damaged."
+        )
+    array = np.frombuffer(content, dtype, offset=file.tell())
+    return array.reshape(shape, order="F" if columns_first else "C")

@@ -1,0 +1,1 @@
+"""ExoRL's own files: what there is, fetched, verified and unpacked."""

@@ -1,0 +1,1 @@
+"""Policies measured: contexts of several episodes under stated conditions, and their protocols."""

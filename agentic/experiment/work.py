@@ -1,0 +1,132 @@
+"""The work of one process: one cell trained and evaluated, or one data set made.
+
+The command line of one cell: what a launcher starts, on this machine or another.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from agentic.errors import AgenticError
+from agentic.evaluation.run import EvaluationConfig, evaluate_run
+from agentic.experiment.data import data_state, folder_of, path_of, prepare
+from agentic.experiment.spec import Cell, Collected, Experiment
+from agentic.experiment.state import State, Tracker, held, read_state
+from agentic.methods.options import BaselineConfig
+from agentic.methods.transformer import ExperimentConfig, load_data, run
+from agentic.training.run import read_config
+
+
+def cell_command(folder: Path, name: str, root: Path, core: int | None = None) -> list[str]:
+    """Return the command that does one cell or data set: `agentic experiment cell ...`."""
+    words = [sys.executable, "-P", "-m", "agentic", "experiment", "cell", str(folder), name]
+    words += ["--root", str(root)]
+    return words if core is None else [*words, "--core", str(core)]
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which the command finds the very package that runs here."""
+    package = str(Path(__file__).resolve().parents[2])
+    before = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([package, *([before] if before else [])])}
+
+
+def place_of(part: Cell | Collected, root: Path) -> Path:
+    """Return the folder of a cell or data set."""
+    return folder_of(part, root) if isinstance(part, Collected) else root / part.name
+
+
+def state_of(part: Cell | Collected, root: Path) -> State:
+    """Return how far a cell or data set is."""
+    if isinstance(part, Collected):
+        return data_state(part, root)
+    return read_state(place_of(part, root))
+
+
+def work(experiment: Experiment, name: str, root: Path) -> None:
+    """Do one cell or data set from where it stands; nothing where it is done already.
+
+    Raises Busy if another process is at it, and what training and evaluation raise.
+    """
+    part = experiment.part(name)
+    folder = place_of(part, root)
+    folder.mkdir(parents=True, exist_ok=True)
+    if state_of(part, root).state == "done":
+        return
+    with held(folder):
+        tracker = Tracker(folder)
+        try:
+            if isinstance(part, Collected):
+                tracker.begin("collecting")
+                prepare(part, root, tracker.advance)
+            else:
+                _run_cell(experiment, part, root, tracker)
+        except KeyboardInterrupt as stop:
+            tracker.end("stopped", str(stop))
+            raise
+        except BaseException as error:
+            tracker.end("failed", _sentence(error))
+            raise
+        tracker.end("done")
+
+
+def config_of(experiment: Experiment, cell: Cell, root: Path) -> ExperimentConfig | BaselineConfig:
+    """Return what a cell trains, with the path of its data."""
+    name = experiment.needs(cell)
+    if name is None:
+        return cell.config
+    return replace(cell.config, data=str(path_of(experiment.part(name), root)))
+
+
+def _run_cell(experiment: Experiment, cell: Cell, root: Path, tracker: Tracker) -> None:
+    name = experiment.needs(cell)
+    if name is not None and data_state(experiment.part(name), root).state != "done":
+        raise AgenticError(
+            f"{cell.name} learns from {name}, which is not there yet; run the experiment, which "
+            "makes it first."
+        )
+    config, folder = config_of(experiment, cell, root), root / cell.name
+    tracker.begin("training")
+    data = load_data(config)
+    run(
+        config, folder, resume=(folder / "config.json").exists(), data=data,
+        progress=lambda record: tracker.advance(record["step"], config.steps),
+    )  # fmt: skip
+    tracker.begin("evaluation")
+    best = read_config(folder)["target_return"]
+    sweep = () if cell.target_factors == (1.0,) else tuple(f * best for f in cell.target_factors)
+    how = EvaluationConfig(
+        episodes=experiment.episodes,
+        seeds=experiment.seeds[: cell.contexts],
+        memory=cell.memories,
+        target_sweep=sweep,
+        random_policy=cell.random_policy,
+        data=config.data,
+    )
+    evaluate_run(folder, how, lambda _, done, total: tracker.advance(done, total))
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what went wrong in one line; what is no mistake of the user's with its kind."""
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, AgenticError) else f"{type(error).__name__}: {text}"
+
+
+def take_signals() -> None:
+    """Let Ctrl-C, and a scheduler's request to end, interrupt this process.
+
+    What a shell starts in the background ignores Ctrl-C from birth, and so would its children.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Slurm's warning that time is up is for the job, which asks this process.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+def on_core(core: int) -> None:
+    """Keep this process on one of the cores it may use, counted from 0, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[core % len(cores)]})

@@ -1,0 +1,1 @@
+"""From batches to a trained network: loss, step, loop, devices, and the run folder."""

@@ -1,0 +1,65 @@
+"""A stand-in for the simulator, with cartpole's sizes and episodes of twelve steps, and a run."""
+
+import json
+
+import numpy as np
+from support import synthetic
+
+from agentic.acting.context import ContextPolicy, cache_mesh
+from agentic.evaluation import evaluate as evaluation
+from agentic.evaluation import run as run_evaluation
+from agentic.network.config import Normalization, PolicyConfig
+
+TASK, STEPS = "cartpole_swingup", 12
+
+
+class ShortEpisodes:
+    """A linear system under the same interface; `state` is a function of the seed tuple."""
+
+    def __init__(self, num, state=lambda seed: np.random.default_rng(seed).normal(size=5)):
+        self.observations, self.steps = np.zeros((num, 5), np.float32), np.zeros(num, int)
+        self.state = state
+
+    def reset(self, rows, seeds):
+        self.steps[rows] = 0
+        self.observations[rows] = [self.state(seed) for seed in seeds]
+        return self.observations[rows]
+
+    def step(self, actions):
+        self.observations = np.roll(self.observations, 1, axis=1) * np.float32(0.9)
+        self.observations[:, :1] += actions
+        self.steps += 1
+        return self.observations, self.observations.sum(1).astype(float), self.steps == STEPS
+
+    def close(self):
+        self.closed = True
+
+
+def policy(target=8.0, cache_dtype=None, mesh=None, **fields) -> ContextPolicy:
+    base = {"trajectories": 3, "width": 16, "layers": 1, "action_chunk": 5}
+    normalization = Normalization((0.0,) * 5, (1.0,) * 5, 5.0)
+    config = PolicyConfig(5, 1, 1000, **base | fields, normalization=normalization)
+    parameters = synthetic.parameters(config)
+    return ContextPolicy(config, parameters, target, cache_dtype=cache_dtype, mesh=mesh)
+
+
+def stand_in(monkeypatch) -> None:
+    """Let evaluation use the stand-in, and let every run folder hold the policy above."""
+    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
+    monkeypatch.setattr(
+        run_evaluation,
+        "load_policy",
+        lambda folder, step, cache_dtype, devices: policy(
+            cache_dtype=cache_dtype, mesh=None if devices is None else cache_mesh(devices)
+        ),
+    )
+    monkeypatch.setattr(run_evaluation, "latest_step", lambda folder: 40)
+
+
+def run_folder(folder):
+    """Return a new run folder with as much in it as evaluation reads."""
+    folder.mkdir()
+    data = {"source": "memory", "control": "action", "returns": [1.0, 9.0]}
+    document = {"task": TASK, "method": "at", "data": data, "experiment": {}}
+    (folder / "config.json").write_text(json.dumps(document))
+    return folder
