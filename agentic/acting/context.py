@@ -20,7 +20,7 @@ from agentic import hindsight
 from agentic.errors import AgenticError, closest
 from agentic.network import decoding
 from agentic.network.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.network.decoding import Step
 from agentic.network.stack import Parameters, bind, unstack
 from agentic.trajectory import Chain
@@ -56,7 +56,7 @@ class Compiled(NamedTuple):
 
 @lru_cache(maxsize=8)
 def compiled(
-    config: PolicyConfig, cache_dtype: str | None = None, mesh: jax.sharding.Mesh | None = None
+    config: NetworkConfig, cache_dtype: str | None = None, mesh: jax.sharding.Mesh | None = None
 ) -> Compiled:
     """Return the functions that acting calls; with `mesh` the cache is split over "sequence"."""
     axis, shards = (None, 1) if mesh is None else (AXIS, mesh.shape[AXIS])
@@ -129,7 +129,7 @@ class ContextPolicy:
 
     def __init__(
         self,
-        config: PolicyConfig,
+        config: NetworkConfig,
         parameters: Parameters,
         target_return: float,
         completion: hindsight.Completion = "target",

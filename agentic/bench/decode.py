@@ -20,7 +20,7 @@ from agentic.acting.context import compiled
 from agentic.bench import Row, fastest, timed
 from agentic.errors import AgenticError, closest
 from agentic.network.cache import CACHE_DTYPES, Cache, empty_cache
-from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.config import NetworkConfig, Normalization
 from agentic.network.decoding import Step
 from agentic.network.stack import Parameters, bind, initialize, unstack
 from agentic.trajectory import Chain
@@ -51,9 +51,9 @@ class Options:
     tokens: tuple[int, ...] = (4096, 32768)
     batch: tuple[int, ...] = (1, 32)
     cache_dtype: tuple[str, ...] = CACHE_DTYPES
-    layers: int = PolicyConfig.layers
-    heads: int = PolicyConfig.heads
-    width: int = PolicyConfig.width
+    layers: int = NetworkConfig.layers
+    heads: int = NetworkConfig.heads
+    width: int = NetworkConfig.width
     memory: float = 4.0
     recompute: int = 4096
     repeats: int = 10
@@ -113,22 +113,22 @@ def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
                 }
 
 
-def _config(options: Options, tokens: int) -> PolicyConfig:
+def _config(options: Options, tokens: int) -> NetworkConfig:
     steps = min(tokens, STEPS)
-    return PolicyConfig(
+    return NetworkConfig(
         OBSERVATIONS, ACTIONS, steps, trajectories=-(-tokens // steps), action_chunk=1,
         layers=options.layers, heads=options.heads, width=options.width, dropout=0.0,
         normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
     )  # fmt: skip
 
 
-def _bytes(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> int:
+def _bytes(config: NetworkConfig, batch: int, tokens: int, dtype: str) -> int:
     values = 2 * config.layers * config.groups * config.head_size * batch * tokens
     return values * jnp.dtype(dtype).itemsize
 
 
 def _decoding(
-    config: PolicyConfig, parameters: Parameters, batch: int, tokens: int, dtype: str, repeats: int
+    config: NetworkConfig, parameters: Parameters, batch: int, tokens: int, dtype: str, repeats: int
 ) -> tuple[float, float]:
     """Return the seconds of a step with `tokens` in each cache, and the bytes read in a second."""
     act = compiled(config, dtype)
@@ -164,7 +164,7 @@ def reading(size: int) -> Callable[[], float]:
     return rate
 
 
-def _filled(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> Cache:
+def _filled(config: NetworkConfig, batch: int, tokens: int, dtype: str) -> Cache:
     """Return a cache whose first `tokens` slots hold tokens in order."""
 
     def fill() -> Cache:
@@ -176,7 +176,7 @@ def _filled(config: PolicyConfig, batch: int, tokens: int, dtype: str) -> Cache:
     return jax.jit(fill)()
 
 
-def _step(config: PolicyConfig, observations: np.ndarray, token: int) -> Step:
+def _step(config: NetworkConfig, observations: np.ndarray, token: int) -> Step:
     """Return the step that writes token `token` of every context."""
     batch = len(observations)
     zeros, each = np.zeros((batch, 1), np.float32), np.ones(batch, np.int32)
@@ -188,7 +188,7 @@ def _step(config: PolicyConfig, observations: np.ndarray, token: int) -> Step:
     )  # fmt: skip
 
 
-def _recomputing(config: PolicyConfig, parameters: Parameters, tokens: int) -> float:
+def _recomputing(config: NetworkConfig, parameters: Parameters, tokens: int) -> float:
     """Return the seconds of a forward pass over `tokens` tokens of one context."""
     lead = (1, config.trajectories, config.episode_length)
     # Where whole trajectories do not add up to `tokens`, the last one is cut short.

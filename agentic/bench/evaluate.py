@@ -23,7 +23,7 @@ from agentic.acting.rollout import rollout
 from agentic.bench import fastest, timed
 from agentic.errors import AgenticError
 from agentic.hindsight import relabel
-from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.config import NetworkConfig, Normalization
 from agentic.network.stack import bind, initialize
 from agentic.simulation import make_simulation
 from agentic.simulation.simulation import Simulation
@@ -74,7 +74,7 @@ class Options:
 def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
     """Return a row for each episode of a context and one for the whole of it."""
     task = get_task(options.task)
-    config = PolicyConfig(
+    config = NetworkConfig(
         task.observation_size, task.action_size, task.episode_length,
         trajectories=options.episodes, layers=options.layers, width=options.width,
         action_chunk=options.action_chunk,

@@ -30,7 +30,7 @@ import numpy as np
 
 from agentic.attention import blockwise_attention, dense_attention
 from agentic.errors import AgenticError, closest
-from agentic.network.config import Normalization, PolicyConfig, preset
+from agentic.network.config import NetworkConfig, Normalization, preset
 from agentic.network.stack import Remat, count, initialize, run_layers
 from agentic.network.tokens import flatten
 from agentic.training.loop import (
@@ -122,7 +122,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     return rows
 
 
-def chain_gradient(config: PolicyConfig, variant: Variant) -> Callable:
+def chain_gradient(config: NetworkConfig, variant: Variant) -> Callable:
     """Return (parameters, chain) -> (loss over all steps, its gradient)."""
 
     def loss(parameters, chain):
@@ -137,7 +137,7 @@ def chain_gradient(config: PolicyConfig, variant: Variant) -> Callable:
     return jax.value_and_grad(loss)
 
 
-def training_step(config: PolicyConfig, variant: Variant) -> Callable:
+def training_step(config: NetworkConfig, variant: Variant) -> Callable:
     """Return the jitted step (state, chain) -> (state, loss), which takes over the state."""
     optimizer, gradient_of = make_optimizer(TrainingConfig()), chain_gradient(config, variant)
 
@@ -150,7 +150,7 @@ def training_step(config: PolicyConfig, variant: Variant) -> Callable:
     return jax.jit(step, donate_argnums=0)
 
 
-def step_bytes(config: PolicyConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
+def step_bytes(config: NetworkConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
     """Return what one training step on one chain holds, by XLA's analysis of loss and gradient.
 
     AdamW works element by element, in place: its two moments are added to what is held.
@@ -170,12 +170,14 @@ def step_bytes(config: PolicyConfig, variant: Variant, trajectories: int, steps:
     return Bytes(held, found.temp_size_in_bytes)
 
 
-def policy(model: str, variant: Variant, trajectories: int, steps: int, dtype: str) -> PolicyConfig:
+def policy(
+    model: str, variant: Variant, trajectories: int, steps: int, dtype: str
+) -> NetworkConfig:
     """Return a preset on chains of four tokens a step, as in the papers, without dropout."""
     tokens = trajectories * steps * 4
-    return PolicyConfig(
+    return NetworkConfig(
         OBSERVATIONS, ACTIONS, steps, trajectories, inputs="Rsar", joint=False, action_chunk=1,
-        dropout=0.0, dtype=dtype, block=tokens if variant.whole else PolicyConfig.block,
+        dropout=0.0, dtype=dtype, block=tokens if variant.whole else NetworkConfig.block,
         normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
         **preset(model)._asdict(),
     )  # fmt: skip

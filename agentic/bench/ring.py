@@ -22,7 +22,7 @@ from agentic.attention.balance import balance, block_products
 from agentic.attention.blocks import default_blocks
 from agentic.bench import Row
 from agentic.errors import AgenticError
-from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.config import NetworkConfig, Normalization
 from agentic.training.loop import TrainingConfig, state_like
 from agentic.training.mesh import MeshShape, make_mesh
 from agentic.training.sharded import deal, make_mesh_step, place_share
@@ -93,7 +93,7 @@ def step_bytes(devices: int, tokens: int, heads: int, size: int) -> int:
 
     The chain has one trajectory of `tokens` steps for each device.
     """
-    config = PolicyConfig(
+    config = NetworkConfig(
         OBSERVATIONS, ACTIONS, tokens, devices, action_chunk=1, heads=heads, width=heads * size,
         normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
     )  # fmt: skip

@@ -18,7 +18,7 @@ import numpy as np
 from agentic import hindsight
 from agentic.bench.products import product_rate
 from agentic.errors import AgenticError
-from agentic.network.config import Normalization, PolicyConfig, preset
+from agentic.network.config import NetworkConfig, Normalization, preset
 from agentic.training.loop import TrainingConfig, initial_state, make_step
 from agentic.trajectory import Chain
 
@@ -49,7 +49,7 @@ class Options:
     model: tuple[str, ...] = ("3x128", "20m")
     trajectories: tuple[int, ...] = (4, 32)
     tokens_per_step: tuple[int, ...] = (5, 1)
-    action_chunk: int = PolicyConfig.action_chunk
+    action_chunk: int = NetworkConfig.action_chunk
     steps: int = 1000
     batch_size: int = 1
     dtype: str = "float32"
@@ -89,9 +89,9 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     return rows
 
 
-def policy(options: Options, model: str, tokens_per_step: int, trajectories: int) -> PolicyConfig:
+def policy(options: Options, model: str, tokens_per_step: int, trajectories: int) -> NetworkConfig:
     """Return a preset on walker's chains, with the default dropout."""
-    return PolicyConfig(
+    return NetworkConfig(
         OBSERVATIONS, ACTIONS, options.steps, trajectories, joint=tokens_per_step == 1,
         action_chunk=options.action_chunk if tokens_per_step == 1 else 1, dtype=options.dtype,
         normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
@@ -99,7 +99,7 @@ def policy(options: Options, model: str, tokens_per_step: int, trajectories: int
     )  # fmt: skip
 
 
-def chain(config: PolicyConfig, batch: int) -> Chain:
+def chain(config: NetworkConfig, batch: int) -> Chain:
     """Return a batch of chains of whole random trajectories, in no order."""
     rng = np.random.default_rng(0)
     lead = (batch, config.trajectories, config.episode_length)
@@ -112,7 +112,7 @@ def chain(config: PolicyConfig, batch: int) -> Chain:
     return made
 
 
-def flops(config: PolicyConfig, batch: int) -> float:
+def flops(config: NetworkConfig, batch: int) -> float:
     """Return the floating-point operations of one step's products, forward and backward.
 
     Weights: 2 a token and weight. Attention: 4 W a pair of query and key, of which causality needs
@@ -131,7 +131,7 @@ def flops(config: PolicyConfig, batch: int) -> float:
     return 3.0 * batch * (config.layers * layer + 2 * steps * (head + embedding))
 
 
-def _measure(options: Options, config: PolicyConfig) -> dict[str, str | float]:
+def _measure(options: Options, config: NetworkConfig) -> dict[str, str | float]:
     training = TrainingConfig(loss="all", remat=options.remat)
     state = initial_state(config, training)
     batch = jax.tree.map(jnp.asarray, chain(config, options.batch_size))

@@ -23,7 +23,7 @@ from agentic.dataset.sampler import ChainSampler, SamplerConfig
 from agentic.errors import AgenticError, closest
 from agentic.methods import method as baselines
 from agentic.methods.options import CONFIGS, BaselineConfig, config_class
-from agentic.network.config import Model, Normalization, PolicyConfig, Size, preset
+from agentic.network.config import Model, NetworkConfig, Normalization, Size, preset
 from agentic.network.stack import Remat, initialize
 from agentic.simulation.tasks import get_task
 from agentic.training import checkpoint, processes
@@ -54,7 +54,7 @@ class Recipe:
 
 # What a resumed run must agree in. The policy last: much of it follows from the others and is not
 # what the user chose.
-PARTS = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": PolicyConfig}
+PARTS = {"sampler": SamplerConfig, "training": TrainingConfig, "policy": NetworkConfig}
 METHODS: dict[Method, Recipe] = {
     "at": Recipe("Rsard", chains=True),
     "dt": Recipe("Rsa", chains=False),
@@ -128,8 +128,8 @@ class ExperimentConfig:
     control: Literal["action", "zero"] = "action"
     recompute_observations: bool = False
     layout: Layout = "1"
-    action_chunk: int = PolicyConfig.action_chunk
-    trajectories: int = PolicyConfig.trajectories
+    action_chunk: int = NetworkConfig.action_chunk
+    trajectories: int = NetworkConfig.trajectories
     count: Literal["fixed", "uniform"] = SamplerConfig.count
     best_fraction: float = SamplerConfig.best_fraction
     top_fraction: float | None = None
@@ -137,13 +137,13 @@ class ExperimentConfig:
     stride: int = SamplerConfig.stride
     completion: Literal["target", "done"] = SamplerConfig.completion
     loss: Literal["all", "last"] = TrainingConfig.loss
-    trajectory_embedding: bool = PolicyConfig.trajectory_embedding
+    trajectory_embedding: bool = NetworkConfig.trajectory_embedding
     model: Model = "3x128"
     layers: int | None = None
     heads: int | None = None
     width: int | None = None
-    dropout: float = PolicyConfig.dropout
-    dtype: Literal["float32", "bfloat16"] = PolicyConfig.dtype
+    dropout: float = NetworkConfig.dropout
+    dtype: Literal["float32", "bfloat16"] = NetworkConfig.dtype
     steps: int = TrainingConfig.steps
     batch_size: int = 8
     learning_rate: float = TrainingConfig.learning_rate
@@ -239,7 +239,7 @@ class ExperimentConfig:
         """Return how this run optimises."""
         return _project(self, TrainingConfig)
 
-    def policy(self, data: Dataset) -> PolicyConfig:
+    def policy(self, data: Dataset) -> NetworkConfig:
         """Return the network for this data, normalisation included."""
         spec, data = get_task(self.task), data.every(self.stride)
         mean, std = data.observation_statistics()
@@ -255,11 +255,11 @@ class ExperimentConfig:
             ),
         )
 
-    def _network(self, **fields) -> PolicyConfig:
+    def _network(self, **fields) -> NetworkConfig:
         inputs = METHODS[self.method].inputs
         return _project(
             self,
-            PolicyConfig,
+            NetworkConfig,
             inputs=inputs.replace("d", "") if self.layout == "4" else inputs,
             joint=self.layout == "1",
             action_chunk=self.steps_per_token,
@@ -364,7 +364,7 @@ def _mesh(config: ExperimentConfig) -> Mesh | None:
     return make_mesh(shape)
 
 
-def _share_sampler(config: ExperimentConfig, data: Dataset, policy: PolicyConfig, mesh: Mesh):
+def _share_sampler(config: ExperimentConfig, data: Dataset, policy: NetworkConfig, mesh: Mesh):
     """Return what draws this process's share of every batch and deals it to the mesh."""
     index, count = process_share(mesh)
     share = {"process_index": index, "process_count": count}
@@ -415,7 +415,7 @@ def load_policy(
         name: tuple(value) if isinstance(value, list) else value
         for name, value in fields.pop("normalization").items()
     }
-    config = PolicyConfig(**fields, normalization=Normalization(**normalization))
+    config = NetworkConfig(**fields, normalization=Normalization(**normalization))
     like = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     like = jax.tree.map(

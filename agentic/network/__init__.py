@@ -1,5 +1,5 @@
-"""The policy Transformer; configuration is importable without jax."""
+"""The Transformer; its configuration is importable without jax."""
 
-from agentic.network.config import INPUTS, Normalization, PolicyConfig
+from agentic.network.config import INPUTS, NetworkConfig, Normalization
 
-__all__ = ["INPUTS", "Normalization", "PolicyConfig"]
+__all__ = ["INPUTS", "NetworkConfig", "Normalization"]

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 
 from agentic.attention import BlockSpec, blockwise_attention
 from agentic.errors import AgenticError
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.network.stack import Parameters, bind
 from agentic.network.tokens import positions
 from agentic.trajectory import Chain
 
 
-def attention_map(config: PolicyConfig, parameters: Parameters, chain: Chain) -> jax.Array:
+def attention_map(config: NetworkConfig, parameters: Parameters, chain: Chain) -> jax.Array:
     """Return how much attention each trajectory of a chain pays to itself and to earlier ones.
 
     Args:
@@ -37,7 +37,7 @@ def attention_map(config: PolicyConfig, parameters: Parameters, chain: Chain) ->
     return _attention_map(config, parameters, _checked(config, chain))
 
 
-def uniform_attention_map(config: PolicyConfig, chain: Chain) -> jax.Array:
+def uniform_attention_map(config: NetworkConfig, chain: Chain) -> jax.Array:
     """Return the map [B, n, n] of a model whose tokens look at all they can see alike.
 
     The reference for `attention_map`: more than this on an earlier trajectory is attention paid to
@@ -47,7 +47,7 @@ def uniform_attention_map(config: PolicyConfig, chain: Chain) -> jax.Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _attention_map(config: PolicyConfig, parameters: Parameters, chain: Chain) -> jax.Array:
+def _attention_map(config: NetworkConfig, parameters: Parameters, chain: Chain) -> jax.Array:
     model = bind(config, parameters)
     x, place, _ = model.tokens(chain, None)
     layers = []
@@ -59,7 +59,7 @@ def _attention_map(config: PolicyConfig, parameters: Parameters, chain: Chain) -
 
 
 @partial(jax.jit, static_argnums=0)
-def _uniform_attention_map(config: PolicyConfig, chain: Chain) -> jax.Array:
+def _uniform_attention_map(config: NetworkConfig, chain: Chain) -> jax.Array:
     # Steps are a prefix of their trajectory, so a chunk exists where its first step does.
     place = positions(config, chain.mask[..., :: config.action_chunk])
     # Queries of zero score every key alike.
@@ -67,7 +67,7 @@ def _uniform_attention_map(config: PolicyConfig, chain: Chain) -> jax.Array:
     return _mass(config, zeros, zeros, place, chain.mask.shape[1])[:, 0]
 
 
-def _mass(config: PolicyConfig, q: jax.Array, k: jax.Array, place: jax.Array, n: int) -> jax.Array:
+def _mass(config: NetworkConfig, q: jax.Array, k: jax.Array, place: jax.Array, n: int) -> jax.Array:
     """Return [B, H, n, n] from q [B, S, H, D], k [B, S, K, D] and the tokens' places [B, S]."""
     batch, tokens, heads, size = q.shape
     # Values must have the keys' shape: the narrower of the two is filled up with zeros.
@@ -85,7 +85,7 @@ def _mass(config: PolicyConfig, q: jax.Array, k: jax.Array, place: jax.Array, n:
     return total / jnp.maximum(count, 1)[:, None, :, None].astype(jnp.float32)
 
 
-def _checked(config: PolicyConfig, chain: Chain) -> Chain:
+def _checked(config: NetworkConfig, chain: Chain) -> Chain:
     steps = chain.mask.shape[-1]
     if steps > config.episode_length:
         raise AgenticError(

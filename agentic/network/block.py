@@ -13,7 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from agentic.attention import attend as attend_split
 from agentic.attention import blockwise_attention
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 
 # Names for `jax.checkpoint`: queries, keys and values; and tokens that have attended.
 PROJECTED, ATTENDED = "projected", "attended"
@@ -33,7 +33,7 @@ def by_blocks(function: Callable, x: jax.Array, block: int) -> jax.Array:
     return x.swapaxes(0, 1).reshape(batch, count * block, width)[:, :tokens]
 
 
-def feedforward_block(config: PolicyConfig) -> int:
+def feedforward_block(config: NetworkConfig) -> int:
     """Return the tokens of one block of the feed-forward network on the devices at hand."""
     return config.block * (GPU_BLOCKS if jax.default_backend() == "gpu" else 1)
 
@@ -49,7 +49,7 @@ def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
 class BlockwiseBlock(nnx.Module):
     """One pre-norm Transformer layer with ReLU feed-forward and grouped-query attention."""
 
-    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+    def __init__(self, config: NetworkConfig, rngs: nnx.Rngs):
         self.config = config
         width, size = config.width, config.head_size
         dtype = jnp.dtype(config.dtype)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from agentic.attention.cached import cached_attention
 from agentic.errors import AgenticError, closest
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 
 CACHE_DTYPES = ("float32", "bfloat16")
 AXIS = "sequence"
@@ -40,7 +40,7 @@ class Cache(NamedTuple):
 
 
 def empty_cache(
-    config: PolicyConfig, batch: int, dtype: str | None = None, shards: int = 1
+    config: NetworkConfig, batch: int, dtype: str | None = None, shards: int = 1
 ) -> Cache:
     """Return the cache of `batch` empty contexts; `dtype` None is that of the activations.
 

@@ -1,7 +1,4 @@
-"""What a policy is: its inputs, how steps become tokens, and the Transformer's shape.
-
-Sizes of the Transformer by name.
-"""
+"""The shape of the Transformer: its inputs, how steps become tokens, and its size by name."""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -66,8 +63,8 @@ class Normalization:
 
 
 @dataclass(frozen=True)
-class PolicyConfig:
-    """Shape of an Agentic Transformer policy (arXiv 2305.16554, section 3).
+class NetworkConfig:
+    """Shape of an Agentic Transformer (arXiv 2305.16554, section 3).
 
     Attributes:
         observation_size, action_size: O and A.

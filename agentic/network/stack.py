@@ -23,7 +23,7 @@ from jax.ad_checkpoint import checkpoint_name
 from agentic.attention import blockwise_attention, choose, flash_attention, keeps_attention, packing
 from agentic.errors import AgenticError
 from agentic.network.block import ATTENDED, PROJECTED, BlockwiseBlock
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.network.tokens import Inputs
 from agentic.network.transformer import AgenticTransformer
 
@@ -33,7 +33,7 @@ LAYERS = "blocks"
 
 
 @lru_cache(maxsize=8)
-def _skeleton(config: PolicyConfig, part: str) -> tuple[nnx.GraphDef, nnx.State]:
+def _skeleton(config: NetworkConfig, part: str) -> tuple[nnx.GraphDef, nnx.State]:
     build = {
         "whole": AgenticTransformer,
         "frame": lambda config, rngs: AgenticTransformer(config, rngs, layers=False),
@@ -43,7 +43,7 @@ def _skeleton(config: PolicyConfig, part: str) -> tuple[nnx.GraphDef, nnx.State]
     return nnx.split(model, nnx.Param)
 
 
-def initialize(config: PolicyConfig, key: jax.Array) -> Parameters:
+def initialize(config: NetworkConfig, key: jax.Array) -> Parameters:
     """Return fresh parameters drawn from `key`."""
 
     @jax.jit
@@ -76,7 +76,7 @@ def unstack(parameters: Parameters) -> Parameters:
     return parameters | {LAYERS: dict(enumerate(layers))}
 
 
-def bind(config: PolicyConfig, parameters: Parameters) -> AgenticTransformer:
+def bind(config: NetworkConfig, parameters: Parameters) -> AgenticTransformer:
     """Return the network with these parameters, as `initialize` or as `unstack` returns them.
 
     Meant for use inside a traced function.
@@ -84,17 +84,17 @@ def bind(config: PolicyConfig, parameters: Parameters) -> AgenticTransformer:
     return _bind(config, "whole", unstack(parameters))
 
 
-def bind_frame(config: PolicyConfig, parameters: Parameters) -> AgenticTransformer:
+def bind_frame(config: NetworkConfig, parameters: Parameters) -> AgenticTransformer:
     """Return the network without its layers; `parameters` has none of theirs either."""
     return _bind(config, "frame", parameters)
 
 
-def bind_layer(config: PolicyConfig, parameters: Parameters) -> BlockwiseBlock:
+def bind_layer(config: NetworkConfig, parameters: Parameters) -> BlockwiseBlock:
     """Return one layer with its parameters, one of those that `split_layers` returns."""
     return _bind(config, "layer", parameters)
 
 
-def _bind(config: PolicyConfig, part: str, parameters: Parameters):
+def _bind(config: NetworkConfig, part: str, parameters: Parameters):
     graph, state = _skeleton(config, part)
     state = jax.tree.map(lambda leaf: leaf, state)
     nnx.replace_by_pure_dict(state, parameters)
@@ -125,7 +125,7 @@ def _memories() -> list[str]:
 
 
 def run_layers(
-    config: PolicyConfig,
+    config: NetworkConfig,
     parameters: Parameters,
     inputs: Inputs,
     key: jax.Array | None = None,
@@ -220,7 +220,7 @@ def _keeps_all_but_weights(primitive: Any, *operands: Any, **_) -> bool:
     return not (on_weights and operands[0].ndim <= 2)
 
 
-def _by_flash(config: PolicyConfig, tokens: int) -> bool:
+def _by_flash(config: NetworkConfig, tokens: int) -> bool:
     """Say whether the dispatcher gives rows in their order to cuDNN."""
     return choose(tokens, tokens, config.head_size, config.dtype).kernel == "cudnn"
 

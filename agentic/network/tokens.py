@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.trajectory import Chain, Window
 
 
@@ -45,7 +45,7 @@ class Chunks(NamedTuple):
     mask: jax.Array
 
 
-def cut(config: PolicyConfig, chain: Chain | Window) -> Chunks:
+def cut(config: NetworkConfig, chain: Chain | Window) -> Chunks:
     """Normalise a chain or window [B, n, T, ...] and cut it into chunks; T <= episode_length."""
     c = config.action_chunk
     steps = chain.mask.shape[-1]
@@ -76,7 +76,7 @@ def cut(config: PolicyConfig, chain: Chain | Window) -> Chunks:
     )
 
 
-def normalize(config: PolicyConfig, observations: jax.Array) -> jax.Array:
+def normalize(config: NetworkConfig, observations: jax.Array) -> jax.Array:
     """Bring raw observations [..., O] to zero mean and unit scale over the training data."""
     mean = jnp.asarray(config.normalization.observation_mean, jnp.float32)
     std = jnp.asarray(config.normalization.observation_std, jnp.float32)
@@ -99,7 +99,7 @@ def previous(outcome: jax.Array, present: jax.Array, before: jax.Array | None = 
     return jnp.concatenate([ends, outcome[:, :, :-1]], axis=2)
 
 
-def positions(config: PolicyConfig, present: jax.Array) -> jax.Array:
+def positions(config: NetworkConfig, present: jax.Array) -> jax.Array:
     """Return every token's place in the context, -1 where absent: [B, n, C] -> [B, n * C * m].
 
     Places count as if every trajectory had its full length, as the key/value cache does.
@@ -133,7 +133,7 @@ class Inputs(NamedTuple):
     mask: jax.Array
 
 
-def flatten(config: PolicyConfig, chain: Chain | Window) -> Inputs:
+def flatten(config: NetworkConfig, chain: Chain | Window) -> Inputs:
     """Return the flat inputs of a chain or window [B, n, T, ...]; T <= episode_length."""
     chunks = cut(config, chain)
     present = chunks.mask.any(axis=-1)
@@ -171,7 +171,7 @@ def _row(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1, *x.shape[3:])
 
 
-def _chunked(config: PolicyConfig, x: jax.Array, count: int) -> jax.Array:
+def _chunked(config: NetworkConfig, x: jax.Array, count: int) -> jax.Array:
     """[B, n, T, ...] -> [B, n, C, c, ...], padded with zeros."""
     c = config.action_chunk
     padding = [(0, 0)] * x.ndim

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from agentic.network.block import BlockwiseBlock, dropout
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.network.tokens import Inputs, flatten, normalize
 from agentic.trajectory import Chain, Window
 
@@ -17,7 +17,7 @@ from agentic.trajectory import Chain, Window
 class Embedding(nnx.Module):
     """Inputs to tokens: one linear map per input, step and trajectory embeddings, layer norm."""
 
-    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+    def __init__(self, config: NetworkConfig, rngs: nnx.Rngs):
         self.config = config
         dtype, width, c = jnp.dtype(config.dtype), config.width, config.action_chunk
         sizes = {
@@ -60,7 +60,7 @@ class Head(nnx.Module):
     feedback is as fast as with one token a step.
     """
 
-    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs):
+    def __init__(self, config: NetworkConfig, rngs: nnx.Rngs):
         self.config = config
         width, dtype = config.width, jnp.dtype(config.dtype)
         if config.action_chunk > 1:
@@ -81,13 +81,13 @@ class Head(nnx.Module):
 
 
 class AgenticTransformer(nnx.Module):
-    """The policy network; `PolicyConfig` says which member of the family it is.
+    """The policy network; `NetworkConfig` says which member of the family it is.
 
     Without `layers` it is the frame alone, everything around them: training runs the layers by
     themselves (`agentic.network.stack`).
     """
 
-    def __init__(self, config: PolicyConfig, rngs: nnx.Rngs, layers: bool = True):
+    def __init__(self, config: NetworkConfig, rngs: nnx.Rngs, layers: bool = True):
         self.config = config
         self.embedding = Embedding(config, rngs)
         if layers:

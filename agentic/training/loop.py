@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 
 from agentic.errors import AgenticError, closest
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.network.stack import REMATS, Parameters, Remat, initialize, run_layers
 from agentic.network.tokens import Inputs, flatten
 from agentic.network.transformer import AgenticTransformer
@@ -92,7 +92,7 @@ class Metrics(NamedTuple):
 
 
 def chain_loss(
-    config: PolicyConfig,
+    config: NetworkConfig,
     parameters: Parameters,
     chain: Chain | Window,
     loss: Loss,
@@ -109,7 +109,7 @@ def chain_loss(
 
 
 def chain_error(
-    config: PolicyConfig,
+    config: NetworkConfig,
     parameters: Parameters,
     chain: Chain | Window,
     loss: Loss,
@@ -209,7 +209,7 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 
 
 def initial_state(
-    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
+    policy: NetworkConfig, config: TrainingConfig, mesh: Mesh | None = None
 ) -> TrainState:
     """Return the state before the first step; on a mesh every array is made in its shards."""
 
@@ -225,7 +225,7 @@ def initial_state(
 
 
 def state_like(
-    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh | None = None
+    policy: NetworkConfig, config: TrainingConfig, mesh: Mesh | None = None
 ) -> TrainState:
     """Return the shapes, types and places of a state's arrays, with no array made."""
     like = jax.eval_shape(lambda: initial_state(policy, config))
@@ -242,7 +242,7 @@ def state_like(
 
 
 def make_step(
-    policy: PolicyConfig,
+    policy: NetworkConfig,
     config: TrainingConfig,
     gradient: Gradient | None = None,
     mesh: Mesh | None = None,
@@ -273,7 +273,7 @@ def make_step(
     return jax.jit(step, donate_argnums=0, out_shardings=(places, Metrics(everywhere, everywhere)))
 
 
-def _chain_gradient(policy: PolicyConfig, config: TrainingConfig) -> Gradient:
+def _chain_gradient(policy: NetworkConfig, config: TrainingConfig) -> Gradient:
     """Return the loss and its gradient for chains on one device."""
 
     def error(parameters: Parameters, chain: Chain | Window, key: jax.Array | None):

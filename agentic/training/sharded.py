@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from agentic.attention import zigzag
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.network.stack import Parameters, Remat, run_layers
 from agentic.network.tokens import Inputs, flatten
 from agentic.training.gradient import gather, mesh_gradient
@@ -42,7 +42,7 @@ class Share(NamedTuple):
     weight: jax.Array
 
 
-def deal(config: PolicyConfig, loss: Loss, mesh: Mesh) -> Callable[[Chain | Window], Share]:
+def deal(config: NetworkConfig, loss: Loss, mesh: Mesh) -> Callable[[Chain | Window], Share]:
     """Return what makes host arrays in the order of the mesh of a batch on the host.
 
     Rows are filled up with absent chunks until every device gets as many.
@@ -87,7 +87,7 @@ def place_share(share: Share, mesh: Mesh) -> Share:
 
 
 def make_mesh_step(
-    policy: PolicyConfig, config: TrainingConfig, mesh: Mesh
+    policy: NetworkConfig, config: TrainingConfig, mesh: Mesh
 ) -> Callable[[TrainState, Share], tuple[TrainState, Metrics]]:
     """Return the jitted training step of a mesh, for batches as `place_share` returns them."""
     sequence = SEQUENCE if mesh.shape[SEQUENCE] > 1 else None
@@ -112,7 +112,7 @@ def make_mesh_step(
 
 
 def share_error(
-    config: PolicyConfig,
+    config: NetworkConfig,
     parameters: Parameters,
     share: Share,
     key: jax.Array | None,

@@ -9,7 +9,7 @@ from agentic.acting.grouped import ROWS
 from agentic.bench import evaluate as bench
 from agentic.bench.evaluate import Lived, Options, at_the_middle, made_up_chain, run
 from agentic.errors import AgenticError
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 from agentic.simulation.tasks import get_task
 
 SMALL = Options(
@@ -34,7 +34,7 @@ def test_a_row_for_every_episode_and_one_for_the_whole_context():
 
 def test_resetting_brings_the_lived_context_back_and_it_is_seen():
     task = get_task("jaco_reach_top_left")
-    config = PolicyConfig(
+    config = NetworkConfig(
         task.observation_size, task.action_size, task.episode_length, trajectories=2, layers=1,
         width=8, action_chunk=50, normalization=synthetic.Normalization((0.0,) * 42, (1.0,) * 42),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from agentic.errors import AgenticError
-from agentic.network.config import PolicyConfig
+from agentic.network.config import NetworkConfig
 
 SIZES = {"observation_size": 4, "action_size": 2, "episode_length": 7}
 
@@ -38,15 +38,15 @@ SIZES = {"observation_size": 4, "action_size": 2, "episode_length": 7}
 )
 def test_contradictions_die_in_one_sentence(fields, words):
     with pytest.raises(AgenticError, match=words) as caught:
-        PolicyConfig(**SIZES, **fields)
+        NetworkConfig(**SIZES, **fields)
     assert "\n" not in str(caught.value)
 
 
 def test_sizes_follow_from_the_fields():
-    chunked = PolicyConfig(**SIZES, action_chunk=3, width=64, heads=4, key_value_heads=2)
+    chunked = NetworkConfig(**SIZES, action_chunk=3, width=64, heads=4, key_value_heads=2)
     assert (chunked.chunks, chunked.tokens_per_chunk, chunked.tokens_per_trajectory) == (3, 1, 3)
     assert (chunked.groups, chunked.head_size) == (2, 16)
-    separate = PolicyConfig(**SIZES, joint=False, action_chunk=1, inputs="Rsar", heads=2)
+    separate = NetworkConfig(**SIZES, joint=False, action_chunk=1, inputs="Rsar", heads=2)
     assert (separate.chunks, separate.tokens_per_chunk) == (7, 4)
     assert (separate.tokens_per_trajectory, separate.groups) == (28, 2)
 

@@ -8,7 +8,7 @@ from support import synthetic
 from agentic.acting.context import ContextPolicy, cache_mesh
 from agentic.evaluation import evaluate as evaluation
 from agentic.evaluation import run as run_evaluation
-from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.config import NetworkConfig, Normalization
 
 TASK, STEPS = "cartpole_swingup", 12
 
@@ -38,7 +38,7 @@ class ShortEpisodes:
 def policy(target=8.0, cache_dtype=None, mesh=None, **fields) -> ContextPolicy:
     base = {"trajectories": 3, "width": 16, "layers": 1, "action_chunk": 5}
     normalization = Normalization((0.0,) * 5, (1.0,) * 5, 5.0)
-    config = PolicyConfig(5, 1, 1000, **base | fields, normalization=normalization)
+    config = NetworkConfig(5, 1, 1000, **base | fields, normalization=normalization)
     parameters = synthetic.parameters(config)
     return ContextPolicy(config, parameters, target, cache_dtype=cache_dtype, mesh=mesh)
 

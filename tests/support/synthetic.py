@@ -7,7 +7,7 @@ import numpy as np
 
 from agentic import hindsight
 from agentic.dataset.dataset import Dataset
-from agentic.network.config import Normalization, PolicyConfig
+from agentic.network.config import NetworkConfig, Normalization
 from agentic.network.stack import bind, initialize, unstack
 from agentic.training.mesh import LAYERS
 from agentic.trajectory import Chain, Trajectory
@@ -28,7 +28,7 @@ LAYOUTS = {
 }
 
 
-def policy_config(layout: str = "1", **fields) -> PolicyConfig:
+def policy_config(layout: str = "1", **fields) -> NetworkConfig:
     """Return a small configuration of a named layout."""
     base = {
         "trajectories": 3,
@@ -39,11 +39,11 @@ def policy_config(layout: str = "1", **fields) -> PolicyConfig:
         "block": 8,
         "normalization": Normalization((0.1,) * OBSERVATIONS, (2.0,) * OBSERVATIONS, 5.0),
     }
-    return PolicyConfig(OBSERVATIONS, ACTIONS, STEPS, **base | LAYOUTS[layout] | fields)
+    return NetworkConfig(OBSERVATIONS, ACTIONS, STEPS, **base | LAYOUTS[layout] | fields)
 
 
 @lru_cache(maxsize=32)
-def parameters(config: PolicyConfig) -> dict:
+def parameters(config: NetworkConfig) -> dict:
     """Return random parameters, far from their initial values so that every one of them matters."""
     rng = np.random.default_rng(1)
     shapes = jax.eval_shape(lambda: unstack(initialize(config, jax.random.key(0))))
@@ -53,7 +53,7 @@ def parameters(config: PolicyConfig) -> dict:
 
 
 @lru_cache(maxsize=32)
-def forward(config: PolicyConfig):
+def forward(config: NetworkConfig):
     """Return the compiled forward pass: (parameters, chain) -> actions [B, n, T, A]."""
     return jax.jit(lambda parameters, chain: bind(config, parameters)(chain))
 
