@@ -13,6 +13,9 @@ from pathlib import Path
 
 from agentic.errors import AgenticError
 
+# What a file system without locks answers to the attempt to take one.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -82,35 +85,36 @@ def locked(path: Path, otherwise: str) -> Iterator[None]:
     The system gives the lock back when its process ends, however it ends. Where the file system
     has no locks, nothing is held.
     """
+    # Most commands lock nothing, so they need not wait for the import.
+    from filelock import FileLock, Timeout
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    # Not bound to a thread: a generator that holds a lock may be closed by another one.
+    lock = FileLock(path, blocking=False, thread_local=False)
     try:
-        if not _taken(descriptor, path):
-            raise AgenticError(otherwise)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
-
-
-def _taken(descriptor: int, path: Path) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.acquire()
+    except Timeout:
+        raise AgenticError(otherwise) from None
     except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
-    # The last holder may have removed the file after we opened it: then the lock is on nothing.
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+        if error.errno not in NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        # Removed while it is held. A process that has just opened it will find that its name is
+        # gone, and try again.
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Return whether another process holds the lock file `path`; where there are no locks, no."""
+    """Return whether a process holds the lock file `path`; where there are no locks, no."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
+        # Shared, so that two processes that only look do not take each other for the holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno in (errno.EWOULDBLOCK, errno.EACCES)

@@ -1,11 +1,14 @@
 """A file or folder appears whole or not at all, whatever ends the writing."""
 
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 
 from agentic.errors import AgenticError
-from agentic.files import folder_written_whole, written_whole
+from agentic.files import folder_written_whole, is_held, locked, written_whole
 
 
 def into_file(temporary):
@@ -73,3 +76,49 @@ def test_a_folder_begins_empty_and_replaces_none_that_is_not(tmp_path):
         folder_written_whole(tmp_path / "out"),
     ):
         pass
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from agentic.files import locked
+with locked(Path(sys.argv[1]), "busy"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_has_one_holder_and_the_system_gives_it_back(tmp_path):
+    lock = tmp_path / "new" / ".lock"
+    assert not is_held(lock)
+    with subprocess.Popen([sys.executable, "-c", HOLD, lock], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        for _ in range(2):
+            assert is_held(lock)
+            with pytest.raises(AgenticError, match="busy"), locked(lock, "busy"):
+                pass
+        holder.send_signal(signal.SIGKILL)
+    # The killed process has left its file, which means nothing.
+    assert lock.exists() and not is_held(lock)
+    with locked(lock, "busy"):
+        assert is_held(lock)
+        with pytest.raises(AgenticError, match="busy"), locked(lock, "busy"):
+            pass
+    assert not lock.exists() and not is_held(lock)
+
+
+def test_a_lock_is_given_back_when_its_work_fails(tmp_path):
+    with suppress(ValueError), locked(tmp_path / ".lock", "busy"):
+        raise ValueError
+    with locked(tmp_path / ".lock", "busy"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_on_the_new_file(tmp_path):
+    lock = tmp_path / ".lock"
+    with locked(lock, "busy"):
+        lock.unlink()
+        assert not is_held(lock)
+        with locked(lock, "busy"):
+            assert is_held(lock)

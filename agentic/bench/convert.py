@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from agentic.bench import Row, timed
-from agentic.dataset.convert import convert
+from agentic.dataset.conversion import convert
 from agentic.dataset.episodes import DTYPES, list_episodes, write_episode
 from agentic.simulation import make_simulation
 

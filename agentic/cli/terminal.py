@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from agentic.dataset.convert import Converted
+    from agentic.dataset.conversion import Converted
 
 console = Console()
 # Where progress is shown when what is printed is for a machine to read.

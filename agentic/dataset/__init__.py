@@ -19,7 +19,7 @@ _HOMES = {
     "SamplerConfig": "agentic.dataset.sampler",
     "Dataset": "agentic.dataset.dataset",
     "Prefetch": "agentic.dataset.prefetch",
-    "convert": "agentic.dataset.convert",
+    "convert": "agentic.dataset.conversion",
     "describe": "agentic.dataset.inspect",
     "load_dataset": "agentic.dataset.load",
     "relabel_store": "agentic.dataset.relabel",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agentic import simulation
-from agentic.dataset.convert import in_order
+from agentic.dataset.conversion import in_order
 from agentic.dataset.episodes import list_episodes, read_episode, write_episode
 from agentic.dataset.labels import Control, check_control, label_episode
 from agentic.errors import AgenticError

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agentic.dataset.convert import check_workers, in_order
+from agentic.dataset.conversion import check_workers, in_order
 from agentic.dataset.dataset import Dataset, Digest
 from agentic.dataset.episodes import (
     Episode,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.dataset.convert import in_order
+from agentic.dataset.conversion import in_order
 from agentic.dataset.dataset import Dataset, Digest
 from agentic.dataset.episodes import episode_length, list_episodes, read_episode
 from agentic.dataset.labels import Control, check_control, label_episode, observe_again

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from agentic.dataset.convert import Converted, check_new, dates_of
+from agentic.dataset.conversion import Converted, check_new, dates_of
 from agentic.dataset.exchange import Exported, open_source, with_last_observation
 from agentic.dataset.labels import Control
 from agentic.dataset.writing import Layout, new_store

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from agentic.dataset.convert import check_workers
+from agentic.dataset.conversion import check_workers
 from agentic.dataset.episodes import check_widths
 from agentic.dataset.labels import Control, check_control, check_tasks, rewards_of_states
 from agentic.dataset.store import Store, open_arrays

@@ -58,7 +58,7 @@ def prepare(data: Collected, root: Path, progress: Callable[[int, int], None]) -
     original = None if begun else downloaded(data)
     if original is not None:
         # Only a store needs h5py.
-        from agentic.dataset.convert import convert
+        from agentic.dataset.conversion import convert
 
         convert(original, folder / STORE, data.tasks, progress=progress)
         return

@@ -1,10 +1,13 @@
 """Laws of the data set: padding is masked, statistics see existing steps only, all bytes count."""
 
 import dataclasses
+import importlib
+import pkgutil
 
 import numpy as np
 import pytest
 
+import agentic.dataset
 from agentic.dataset import Dataset, load_dataset, sample_directory
 from agentic.errors import AgenticError
 from agentic.trajectory import Trajectory
@@ -110,3 +113,12 @@ def test_episodes_are_loaded_with_a_hint_for_who_listens(caplog):
     [hint] = caplog.messages
     assert hint == f"hint: agentic data convert {sample_directory()} OUT.h5 makes loading fast"
     assert len(repr(data)) < 200 and "50 trajectories of cartpole_swingup" in repr(data)
+
+
+def test_no_module_takes_the_name_of_what_the_package_offers():
+    # An imported module becomes an attribute of its package, in the place of what is offered there.
+    modules = {module.name for module in pkgutil.iter_modules(agentic.dataset.__path__)}
+    for name in modules:
+        importlib.import_module(f"agentic.dataset.{name}")
+    assert not modules & set(agentic.dataset.__all__)
+    assert all(callable(getattr(agentic.dataset, name)) for name in agentic.dataset.__all__)
