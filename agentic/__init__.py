@@ -2,7 +2,7 @@
 
 import importlib
 
-from agentic.simulation.registration import register_with_gymnasium
+from agentic.simulation.gym.ids import register_with_gymnasium
 
 _HOMES = {
     "AgenticError": "agentic.errors",

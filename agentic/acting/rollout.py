@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agentic.acting.context import Policy
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 
 # Sets the noise of a seed apart from its random actions and its initial states.
 NOISE_STREAM = 2

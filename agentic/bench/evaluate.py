@@ -26,7 +26,7 @@ from agentic.hindsight import relabel
 from agentic.network.config import NetworkConfig, Normalization
 from agentic.network.stack import bind, initialize
 from agentic.simulation import make_simulation
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import Task, get_task
 from agentic.trajectory import Chain
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from agentic.bench import Row, fastest
 from agentic.errors import AgenticError
-from agentic.simulation import environment, make_simulation, rewards
+from agentic.simulation import dm_environment, make_simulation, rewards
 from agentic.simulation.tasks import get_task
 
 # Rewards are compared in float64; the two ways round differently in the last places.
@@ -96,7 +96,7 @@ def dm_control_loop(task: str) -> Callable[[np.ndarray], np.ndarray]:
     spec = get_task(task)
     if spec.suite_task != spec.goal:
         raise AgenticError(f"{task} is not in dm_control's suite, which alone has a loop to race.")
-    env = environment.load(spec)
+    env = dm_environment.load(spec)
 
     def loop(states: np.ndarray) -> np.ndarray:
         found = np.empty(len(states))

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 
 from agentic.errors import AgenticError
-from agentic.simulation import environment, make_simulation
+from agentic.simulation import dm_environment, make_simulation
 from agentic.simulation.tasks import TASKS, Task, get_task
 
 _SUITE_TASKS = sorted(name for name, task in TASKS.items() if task.in_suite)
@@ -95,19 +95,19 @@ class _Loop:
     """A list of dm_control environments, stepped one after the other."""
 
     def __init__(self, task: Task, num: int):
-        self._environments = [environment.load(task) for _ in range(num)]
-        self._controls = environment.Controls(self._environments[0].physics.model.ptr)
+        self._environments = [dm_environment.load(task) for _ in range(num)]
+        self._controls = dm_environment.Controls(self._environments[0].physics.model.ptr)
 
     def reset(self, repeat: int) -> None:
         for row, each in enumerate(self._environments):
-            environment.reset(each, (repeat, row))
+            dm_environment.reset(each, (repeat, row))
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         steps = [
             each.step(control)
             for each, control in zip(self._environments, self._controls(actions), strict=True)
         ]
-        observations = np.stack([environment.flatten(step.observation) for step in steps])
+        observations = np.stack([dm_environment.flatten(step.observation) for step in steps])
         return observations, np.array([step.reward for step in steps])
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 
 # What a seed is for: no two draws share a generator.
 RESET, ACTIONS = 0, 1

@@ -17,7 +17,7 @@ from agentic.acting.rollout import Transition, rollout
 from agentic.errors import AgenticError
 from agentic.evaluation.condition import PLAIN_CACHE
 from agentic.simulation import make_simulation
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import Task, get_task
 
 

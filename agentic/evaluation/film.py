@@ -11,7 +11,7 @@ from agentic.evaluation.condition import PLAIN_CACHE
 from agentic.evaluation.evaluate import live
 from agentic.evaluation.run import EvaluationConfig, Part, Progress, data_of, parts_of
 from agentic.simulation import make_simulation
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import get_task
 from agentic.simulation.video import encoder, write_video
 from agentic.training.run import read_config, read_jsonl, write_jsonl

@@ -7,9 +7,9 @@ import numpy as np
 from mujoco.batch import Batch
 
 from agentic.errors import AgenticError
-from agentic.simulation import environment
+from agentic.simulation import dm_environment
 from agentic.simulation.domains import make_domain
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import Task
 
 # Rows x substeps x degrees of freedom that a thread should have in one step. At 16 cartpoles (32)
@@ -27,10 +27,10 @@ class BatchSimulation(Simulation):
 
     def __init__(self, task: Task, num: int, threads: int = 0):
         super().__init__(task, num)
-        self._template = environment.load(task)
+        self._template = dm_environment.load(task)
         self._model = self._template.physics.model.ptr
-        self._substeps = environment.substeps(self._template)
-        self._controls = environment.Controls(self._model)
+        self._substeps = dm_environment.substeps(self._template)
+        self._controls = dm_environment.Controls(self._model)
         self._least_advance = (self._substeps - 0.5) * self._model.opt.timestep
         threads = min(threads or self._worthwhile_threads(num), num)
         self._batch = Batch(self._model, nsim=num, nthread=threads, persistent=True)
@@ -51,7 +51,7 @@ class BatchSimulation(Simulation):
 
     def _reset_row(self, row: int, seed: tuple[int, ...]) -> np.ndarray:
         # The first observation comes from dm_control, too: its sensors were read without actuation.
-        observation = environment.reset(self._template, seed)
+        observation = dm_environment.reset(self._template, seed)
         self._batch.reset([row], stage=mujoco.mjtStage.mjSTAGE_NONE)
         for name, rows in self._state.items():
             rows[row] = getattr(self._template.physics.data, name)

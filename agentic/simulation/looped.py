@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 
 from agentic.errors import AgenticError
-from agentic.simulation import environment
-from agentic.simulation.simulation import Simulation
+from agentic.simulation import dm_environment
+from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import Task
 
 
@@ -22,15 +22,15 @@ class LoopSimulation(Simulation):
         if not task.in_suite:
             raise AgenticError(f"{task.name} is not in dm_control's suite: simulate it as a batch")
         super().__init__(task, num)
-        self._environments = [environment.load(task) for _ in range(num)]
-        self._controls = environment.Controls(self._environments[0].physics.model.ptr)
+        self._environments = [dm_environment.load(task) for _ in range(num)]
+        self._controls = dm_environment.Controls(self._environments[0].physics.model.ptr)
 
     @property
     def physics(self) -> np.ndarray:
         return np.stack([each.physics.get_state() for each in self._environments])
 
     def _reset_row(self, row: int, seed: tuple[int, ...]) -> np.ndarray:
-        return environment.reset(self._environments[row], seed)
+        return dm_environment.reset(self._environments[row], seed)
 
     def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         controls = self._controls(actions)
@@ -38,7 +38,7 @@ class LoopSimulation(Simulation):
             each.step(control) for each, control in zip(self._environments, controls, strict=True)
         ]
         return (
-            np.stack([environment.flatten(step.observation) for step in steps]),
+            np.stack([dm_environment.flatten(step.observation) for step in steps]),
             np.array([step.reward for step in steps], dtype=np.float64),
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from mujoco.batch import Batch
 
 from agentic.errors import AgenticError
-from agentic.simulation import environment
+from agentic.simulation import dm_environment
 from agentic.simulation.domains import domain_kind, make_domain
 from agentic.simulation.tasks import Task, get_task
 
@@ -104,10 +104,10 @@ class _StoredStates:
 
     def __init__(self, task: Task, stage: mujoco.mjtStage, threads: int):
         self.lock = threading.Lock()  # a batch serves one Python thread at a time
-        self._model = environment.load(task).physics.model.ptr
+        self._model = dm_environment.load(task).physics.model.ptr
         # As dm_control's reset_context does: a stored state comes with no meaningful actuation.
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
-        self._controls = environment.Controls(self._model)
+        self._controls = dm_environment.Controls(self._model)
         if stage != mujoco.mjtStage.mjSTAGE_ACC:
             # Positions and velocities are given; contacts and limits bear on accelerations alone,
             # and finding them is half of the work.

@@ -7,7 +7,7 @@ import pytest
 
 from agentic.acting.rollout import rollout
 from agentic.hindsight import append, begin, relabel
-from agentic.simulation import environment, make_simulation
+from agentic.simulation import dm_environment, make_simulation
 from agentic.simulation.batched import BatchSimulation
 from agentic.simulation.tasks import get_task
 
@@ -84,11 +84,11 @@ def test_every_context_lives_its_episodes_and_keeps_the_others_company():
 @pytest.mark.parametrize("lengths", [RAGGED, (3, 3, 3)], ids=["one by one", "together"])
 def test_an_episode_starts_in_the_state_of_its_seed_and_its_index(lengths):
     _, steps = live(lengths)
-    template = environment.load(TASK)
+    template = dm_environment.load(TASK)
     for b, seed in enumerate(SEEDS):
         for index in (0, 1):
             first = steps.observations[index * lengths[b], b]
-            np.testing.assert_array_equal(first, environment.reset(template, (seed, index)))
+            np.testing.assert_array_equal(first, dm_environment.reset(template, (seed, index)))
 
 
 @pytest.mark.parametrize("row", range(3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agentic.dataset.episodes import write_episode
-from agentic.simulation import environment
+from agentic.simulation import dm_environment
 from agentic.simulation.tasks import get_task
 
 CARTPOLE = "cartpole_swingup"
@@ -47,14 +47,14 @@ def recorded():
 
     def play(task: str, steps: int) -> dict[str, np.ndarray]:
         rng, spec = np.random.default_rng(7), get_task(task)
-        env = environment.load(spec)
-        observations = [environment.reset(env, (7,))]
+        env = dm_environment.load(spec)
+        observations = [dm_environment.reset(env, (7,))]
         actions, rewards = [np.zeros(spec.action_size)], [0.0]
         physics = [env.physics.get_state()]
         for _ in range(steps):
             actions.append(rng.uniform(-1, 1, spec.action_size).astype(np.float32))
             now = env.step(actions[-1])
-            observations.append(environment.flatten(now.observation))
+            observations.append(dm_environment.flatten(now.observation))
             rewards.append(now.reward)
             physics.append(env.physics.get_state())
         kept = {"observations": observations, "actions": actions, "rewards": rewards}

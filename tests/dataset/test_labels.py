@@ -7,7 +7,7 @@ from agentic.dataset import load_dataset
 from agentic.dataset.episodes import write_episode
 from agentic.dataset.labels import label
 from agentic.errors import AgenticError
-from agentic.simulation import environment
+from agentic.simulation import dm_environment
 from agentic.simulation.tasks import get_task
 
 TASKS = ["cartpole_balance", "cartpole_swingup", "point_mass_easy", "walker_run", "cheetah_run"]
@@ -26,8 +26,8 @@ def test_labels_with_actions_are_the_rewards_that_the_environment_gave(tmp_path,
 @pytest.mark.parametrize("task", TASKS)
 def test_labels_without_actions_are_those_of_exorls_own_loop(recorded, task):
     episode = recorded(task, 60)
-    env = environment.load(get_task(task))
-    environment.reset(env, (7,))
+    env = dm_environment.load(get_task(task))
+    dm_environment.reset(env, (7,))
     expected = []
     for state in episode["physics"][1:]:
         with env.physics.reset_context():

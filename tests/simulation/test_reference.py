@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentic.simulation import environment, observations, rewards
+from agentic.simulation import dm_environment, observations, rewards
 from agentic.simulation.tasks import TASKS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -40,7 +40,7 @@ def test_golden_states_are_rewarded_as_the_originals_did(name):
 
 def test_the_maze_moves_as_the_original_did():
     golden = np.load(GOLDEN / "exorl_point_mass_maze.npz")
-    world = environment.load(TASKS["point_mass_maze_reach_top_left"])
+    world = dm_environment.load(TASKS["point_mass_maze_reach_top_left"])
     steps = zip(golden["before"], golden["action"], strict=True)
     reached = [moved(world, state, action[None])[0] for state, action in steps]
     assert_close(reached, golden["physics"])
@@ -51,9 +51,9 @@ def moved(world, state, actions):
     with world.physics.reset_context():
         world.physics.set_state(state)
     reached = []
-    for control in environment.Controls(world.physics.model.ptr)(actions):
+    for control in dm_environment.Controls(world.physics.model.ptr)(actions):
         world.physics.set_control(control)
-        world.physics.step(environment.substeps(world))
+        world.physics.step(dm_environment.substeps(world))
         reached.append(world.physics.get_state())
     return np.array(reached)
 
@@ -85,6 +85,6 @@ def test_whole_episodes_in_worlds_of_our_own_follow_the_originals(domain, tolera
     [path] = Path(FOLDER, domain, "random", "buffer").glob("*.npz")
     stored = np.load(path)
     physics, actions = stored["physics"], stored["action"]
-    world = environment.load(TASKS[f"{domain}_reach_top_left"])
+    world = dm_environment.load(TASKS[f"{domain}_reach_top_left"])
     reached = moved(world, physics[0], actions[1:])
     np.testing.assert_allclose(reached, physics[1:], rtol=0, atol=tolerance)

@@ -6,7 +6,7 @@ from support.recording import controls, flat, load, reward_of, smooth_actions
 
 from agentic.errors import AgenticError
 from agentic.simulation import make_simulation
-from agentic.simulation.environment import Controls
+from agentic.simulation.dm_environment import Controls
 from agentic.simulation.tasks import TASKS, get_task, task_names
 
 WHOLE_EPISODE = {"cartpole_swingup", "cheetah_run", "walker_walk", "quadruped_run"}

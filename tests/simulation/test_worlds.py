@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agentic.simulation import environment, make_simulation
+from agentic.simulation import dm_environment, make_simulation
 from agentic.simulation.tasks import TASKS
 
 MAZE, JACO = TASKS["point_mass_maze_reach_top_left"], TASKS["jaco_reach_top_left"]
@@ -34,7 +34,7 @@ def test_the_global_generator_plays_no_part():
      ((-0.25, 0.25), (1, 0), 0, None), ((-0.25, 0.25), (0, -1), 1, None)],
 )  # fmt: skip
 def test_walls_stop_the_ball_and_leave_a_way_round(start, push, coordinate, wall):
-    world = environment.load(MAZE)
+    world = dm_environment.load(MAZE)
     with world.physics.reset_context():
         world.physics.set_state(np.array([*start, 0, 0]))
     for _ in range(300):
@@ -48,10 +48,10 @@ def test_walls_stop_the_ball_and_leave_a_way_round(start, push, coordinate, wall
 
 
 def test_the_hand_starts_above_the_table_and_points_down():
-    world = environment.load(JACO)
+    world = dm_environment.load(JACO)
     places, grasps = [], []
     for seed in range(64):
-        environment.reset(world, (seed,))
+        dm_environment.reset(world, (seed,))
         site = world.physics.bind(world.task._hand.tool_center_point)
         places.append(site.xpos.copy())
         assert site.xmat[8] == pytest.approx(-1, abs=1e-3)
@@ -71,7 +71,7 @@ def test_the_hand_starts_above_the_table_and_points_down():
 @pytest.mark.parametrize("name", sorted(name for name in TASKS if "reach" in name))
 def test_every_goal_has_its_own_corner(name):
     task = TASKS[name]
-    model = environment.load(task).physics.model.ptr
+    model = dm_environment.load(task).physics.model.ptr
     if task.domain == "jaco":
         place, distance, height = model.site("target").pos, 0.09, 0.001
     else:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agentic.simulation.simulation import Simulation
+from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import TASKS, Task
 
 TASK = Task(

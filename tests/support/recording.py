@@ -8,7 +8,7 @@ from dm_control.rl.control import PhysicsError
 from dm_control.utils.rewards import tolerance
 from support import jaco_oracle
 
-from agentic.simulation import environment as worlds
+from agentic.simulation import dm_environment as worlds
 from agentic.simulation import make_simulation
 from agentic.simulation.tasks import TASKS
 

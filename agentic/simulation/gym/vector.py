@@ -21,8 +21,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from agentic.errors import AgenticError, closest
-from agentic.simulation.choice import make_simulation
-from agentic.simulation.gymnasium_env import (
+from agentic.simulation.gym.environment import (
     RENDER_MODES,
     RENDER_SIZE,
     check_render_mode,
@@ -30,6 +29,7 @@ from agentic.simulation.gymnasium_env import (
     metadata,
     spaces,
 )
+from agentic.simulation.make import make_simulation
 
 Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 

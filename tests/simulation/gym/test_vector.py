@@ -6,8 +6,8 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from agentic.errors import AgenticError
+from agentic.simulation.gym.vector import TaskVectorEnv
 from agentic.simulation.tasks import get_task
-from agentic.simulation.vector_env import TaskVectorEnv
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*A Box observation space (minimum|maximum) value")
 MODES = list(AutoresetMode)

@@ -21,8 +21,9 @@ def register() -> None:
         if identifier not in registration.registry:
             registration.register(
                 id=identifier,
-                entry_point="agentic.simulation.gymnasium_env:TaskEnv",
-                vector_entry_point="agentic.simulation.vector_env:TaskVectorEnv",
+                # Data sets store these words, so they name no file inside the package.
+                entry_point="agentic.simulation:TaskEnv",
+                vector_entry_point="agentic.simulation:TaskVectorEnv",
                 kwargs={"task": name},
             )
 

@@ -69,7 +69,7 @@ def test_a_loop_of_environments_is_the_simulation():
 
 
 def test_mistakes_are_met_with_a_sentence():
-    from agentic.simulation.gymnasium_env import TaskEnv
+    from agentic.simulation.gym.environment import TaskEnv
 
     with pytest.raises(AgenticError, match="render_mode is 'human'"):
         TaskEnv("walker_run", render_mode="human")

@@ -2,8 +2,8 @@
 
 from agentic.errors import AgenticError
 from agentic.simulation.batched import BatchSimulation
+from agentic.simulation.interface import Simulation
 from agentic.simulation.looped import LoopSimulation
-from agentic.simulation.simulation import Simulation
 from agentic.simulation.tasks import get_task
 
 

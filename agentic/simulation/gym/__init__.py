@@ -1,0 +1,1 @@
+"""The tasks as gymnasium environments: identifiers, one episode, many episodes in one batch."""
