@@ -3,12 +3,9 @@
     table [C, E]   raw return of episode e in context c (one evaluation seed, one memory)
 
 A reduction maps each context to one number. `best` is the largest of n rollouts, the first n of
-each context: for equal policies it grows with n alone, so it is never to be set beside a mean or
-a best of another n.
-
-Robust means and bootstrap intervals: what every reported number passes through.
-
-The generator is always an argument, so that the same seed gives the same interval everywhere.
+each context: for equal policies it grows with n alone, so never set it beside a mean or beside a
+best of another n. Every reported number is a mean over contexts or over training runs, and carries
+a bootstrap interval. The same seed gives the same interval everywhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,72 +14,64 @@ from typing import NamedTuple
 
 import numpy as np
 
+# scipy.stats takes a second to import; naming it below imports it at its first use.
+import scipy
+
 from agentic.errors import AgenticError
 
-# Resamples are drawn in blocks of this many values (8 MiB of float64), whatever their number.
-BLOCK_VALUES = 2**20
+RESAMPLES = 2000
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the mean of the middle half: floor(N / 4) values dropped at either end.
+    """Return the mean of the middle half: floor(N / 4) values are dropped at either end.
 
     values has N > 0 entries along `axis`; the result lacks that axis. Less noisy than the mean,
     less wasteful than the median (Agarwal et al. 2021, arXiv 2108.13264, section 4.3).
     """
-    values = np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1)
-    count = values.shape[-1]
-    if count == 0:
-        raise AgenticError("an interquartile mean of 0 values was asked for; it needs at least 1.")
-    drop = count // 4
-    return np.sort(values, axis=-1)[..., drop : count - drop].mean(axis=-1)
+    return scipy.stats.trim_mean(values, 0.25, axis=axis)
 
 
 def bootstrap_interval(
-    values: np.ndarray,
+    samples: Sequence[np.ndarray],
     statistic: Callable[..., np.ndarray],
     generator: np.random.Generator,
-    strata: np.ndarray | None = None,
-    resamples: int = 2000,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval (low, high) of `statistic`.
+    resamples: int = RESAMPLES,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % percentile bootstrap interval (low, high) of a statistic of samples.
 
-    values [N] are independent measurements. statistic(samples, axis=-1) maps [R, N] to [R], as
-    np.mean and interquartile_mean do. strata [N] labels each value's stratum: values are redrawn
-    with replacement within their own stratum and the statistic is taken over the pooled redraw.
-    That is the stratified bootstrap of arXiv 2108.13264, whose scores [runs, tasks] have one
-    stratum per task. The order of the values has no influence. Intervals of fewer than about ten
-    values are too narrow: two or three values give no more than their own range.
+    Each sample [..., N] holds N independent measurements, which are redrawn with replacement within
+    their own sample. So one sample gives the plain bootstrap, and one sample a task gives the
+    bootstrap that arXiv 2108.13264 stratifies by task. Intervals of fewer than about ten values are
+    too narrow: two or three values give little more than their own range.
+
+    Args:
+        samples: arrays whose leading axes agree; the same redraw serves every leading index.
+        statistic: called as statistic(*samples, axis=-1); takes away the last axis.
+        generator: what redraws; the order of the values within a sample has no influence.
+        resamples: how many times all samples are redrawn.
+
+    Returns:
+        Two arrays of the statistic's shape, nan where a sample has a single value: it says nothing
+        about its spread.
+
+    Raises:
+        AgenticError: a sample without values, or with one that is not finite.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise AgenticError(
-            f"a bootstrap over values of shape {values.shape} was asked for; "
-            "it needs one axis with at least 1 value, all finite."
-        )
-    if not 0 < level < 1 or resamples < 1:
-        raise AgenticError(
-            f"a bootstrap with level {level} and {resamples} resamples was asked for; "
-            "the level lies between 0 and 1 and there is at least 1 resample."
-        )
-    strata = np.zeros(len(values), int) if strata is None else np.asarray(strata)
-    if strata.shape != values.shape:
-        raise AgenticError(
-            f"strata has shape {strata.shape}; there is one label for each of {len(values)} values."
-        )
-    order = np.lexsort((values, strata))
-    values, strata = values[order], strata[order]
-    _, start, size = np.unique(strata, return_index=True, return_counts=True)
-    start, size = np.repeat(start, size), np.repeat(size, size)  # each value's own stratum, [N]
-    block = max(1, BLOCK_VALUES // len(values))
-    results = []
-    for done in range(0, resamples, block):
-        rows = min(block, resamples - done)
-        index = start + generator.integers(0, size, size=(rows, len(values)))
-        results.append(statistic(values[index], axis=-1))
-    tail = 50 * (1 - level)
-    low, high = np.percentile(np.concatenate(results), [tail, 100 - tail])
-    return float(low), float(high)
+    samples = [np.sort(np.asarray(sample, dtype=np.float64), axis=-1) for sample in samples]
+    for sample in samples:
+        if sample.size == 0 or not np.isfinite(sample).all():
+            raise AgenticError(
+                f"a bootstrap over values of shape {sample.shape} was asked for; "
+                "it needs at least 1 value, and every value must be finite."
+            )
+    if min(sample.shape[-1] for sample in samples) == 1:
+        nothing = np.full_like(statistic(*samples, axis=-1), np.nan)
+        return nothing, nothing
+    found = scipy.stats.bootstrap(
+        samples, statistic, n_resamples=resamples, vectorized=True, axis=-1, method="percentile",
+        rng=generator,
+    )  # fmt: skip
+    return found.confidence_interval.low, found.confidence_interval.high
 
 
 Reduction = Callable[[np.ndarray], np.ndarray]
@@ -107,17 +96,17 @@ def reductions(best_of: int | None = None) -> dict[str, Reduction]:
 class Summary:
     """Mean and interquartile mean of `count` values, each with its 95 % interval.
 
-    low and high are of the mean, iqm_low and iqm_high of the interquartile mean; all are nan where
-    count is 1: a single value says nothing about its spread.
+    low and high are of the mean, iqm_low and iqm_high of the interquartile mean; all four are nan
+    where count is 1: a single value says nothing about its spread.
     """
 
+    count: int
     mean: float
-    iqm: float
     low: float
     high: float
-    count: int
-    iqm_low: float = float("nan")
-    iqm_high: float = float("nan")
+    iqm: float
+    iqm_low: float
+    iqm_high: float
 
 
 class Curve(NamedTuple):
@@ -135,7 +124,7 @@ def summarise(table: np.ndarray, seed: int = 0, best_of: int | None = None) -> d
     `best` is over the first `best_of` episodes of each context, by default over all.
     """
     table = _checked(table, best_of)
-    return {name: _summary(r(table), seed) for name, r in reductions(best_of).items()}
+    return _by_name([np.stack([r(table) for r in reductions(best_of).values()])], seed)
 
 
 def summarise_runs(
@@ -146,11 +135,7 @@ def summarise_runs(
     tables holds one [C, E] table per run (C may differ, E not). Each run counts once, with its
     mean over contexts: contexts of one run share its weights and are not independent evidence.
     """
-    tables = _checked_runs(tables, best_of)
-    return {
-        name: _summary(np.array([r(table).mean() for table in tables]), seed)
-        for name, r in reductions(best_of).items()
-    }
+    return _by_name([_means(_checked_runs(tables, best_of), best_of)], seed)
 
 
 def difference_runs(
@@ -162,21 +147,11 @@ def difference_runs(
     bootstrap that redraws the runs of either side among themselves; iqm is the difference of the
     interquartile means. Both intervals are nan where a side has a single run.
     """
-    sides = [np.array([table.mean() for table in _checked_runs(side)]) for side in (tables, others)]
-    first, nan = len(sides[0]), float("nan")
-    limits, statistics = [], (np.mean, interquartile_mean)
-    for statistic in statistics:
-        # Redraws keep the order of their strata.
-        def between(x: np.ndarray, axis: int = -1, statistic=statistic) -> np.ndarray:
-            return statistic(x[..., :first], axis=axis) - statistic(x[..., first:], axis=axis)
-
-        limits.append((nan, nan))
-        if min(map(len, sides)) > 1:
-            strata = np.repeat([0, 1], [len(side) for side in sides])
-            generator = np.random.default_rng(seed)
-            limits[-1] = bootstrap_interval(np.concatenate(sides), between, generator, strata)
-    mean, iqm = (float(s(sides[0]) - s(sides[1])) for s in statistics)
-    return Summary(mean, iqm, *limits[0], first + len(sides[1]), *limits[1])
+    sides = [
+        np.array([[table.mean() for table in _checked_runs(side)]]) for side in (tables, others)
+    ]
+    (summary,) = _summaries(sides, seed, _difference)
+    return summary
 
 
 def summarise_tasks(
@@ -196,13 +171,7 @@ def summarise_tasks(
             f"the tasks have {', '.join(map(str, sorted(counts))) or 'no'} training runs; an "
             "average over tasks needs the same number of each, at least one."
         )
-    strata = np.repeat(np.arange(len(checked)), counts.pop())
-    return {
-        name: _summary(
-            np.array([r(table).mean() for runs in checked.values() for table in runs]), seed, strata
-        )
-        for name, r in reductions(best_of).items()
-    }
+    return _by_name([_means(runs, best_of) for runs in checked.values()], seed)
 
 
 def scores(returns: np.ndarray, random: float, best: float) -> np.ndarray:
@@ -230,22 +199,40 @@ def episode_curve_runs(tables: Sequence[np.ndarray], seed: int = 0) -> Curve:
     return _curve(np.stack([table.mean(axis=0) for table in _checked_runs(tables)]), seed)
 
 
-def _summary(values: np.ndarray, seed: int, strata: np.ndarray | None = None) -> Summary:
-    nan = float("nan")
-    mean, iqm = (nan, nan), (nan, nan)
-    # A stratum of one value would be redrawn as itself: there is no spread to tell of.
-    if len(values) > (1 if strata is None else len(np.unique(strata))):
-        mean, iqm = (
-            bootstrap_interval(values, statistic, np.random.default_rng(seed), strata)
-            for statistic in (np.mean, interquartile_mean)
-        )
-    return Summary(
-        float(values.mean()), float(interquartile_mean(values)), *mean, len(values), *iqm
-    )
+def _means(tables: Sequence[np.ndarray], best_of: int | None) -> np.ndarray:
+    """Return each run's mean over contexts of every reduction: [reductions, runs]."""
+    return np.array([[r(table).mean() for table in tables] for r in reductions(best_of).values()])
+
+
+def _mean_and_iqm(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return mean and interquartile mean of all samples together, one above the other."""
+    values = np.concatenate(samples, axis)
+    return np.stack([values.mean(axis), interquartile_mean(values, axis)])
+
+
+def _difference(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
+    return _mean_and_iqm(one, axis=axis) - _mean_and_iqm(other, axis=axis)
+
+
+def _by_name(samples: Sequence[np.ndarray], seed: int) -> dict[str, Summary]:
+    """Return the Summary of every reduction; each sample is [reductions, N]."""
+    return dict(zip(REDUCTIONS, _summaries(samples, seed), strict=True))
+
+
+def _summaries(
+    samples: Sequence[np.ndarray], seed: int, statistic: Callable[..., np.ndarray] = _mean_and_iqm
+) -> list[Summary]:
+    """Return a Summary for each of the P lines of samples [P, N]."""
+    low, high = bootstrap_interval(samples, statistic, np.random.default_rng(seed))
+    # [mean or interquartile mean, value or low or high, P]
+    found = np.stack([statistic(*samples), low, high], axis=1)
+    count = sum(sample.shape[-1] for sample in samples)
+    return [Summary(count, *line) for line in found.reshape(6, -1).T.tolist()]
 
 
 def _curve(rows: np.ndarray, seed: int) -> Curve:
-    columns = [_summary(column, seed) for column in rows.T]
+    # Contiguous, so that its sums are those of the other reductions, to the last bit.
+    columns = _summaries([np.ascontiguousarray(rows.T)], seed)
     return Curve(*(np.array([getattr(s, f) for s in columns]) for f in Curve._fields))
 
 

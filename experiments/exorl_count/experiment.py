@@ -68,9 +68,7 @@ def report(folder: Path, results: Results) -> None:
             if not pairs:
                 continue
             default, uniform = np.transpose(pairs)
-            low, high = bootstrap_interval(
-                uniform - default, np.mean, np.random.default_rng(0), resamples=2000
-            )
+            low, high = bootstrap_interval([uniform - default], np.mean, np.random.default_rng(0))
             rows.append(
                 f"| {task} | {memory} | {_listed(default)} | {_listed(uniform)} | "
                 f"{(uniform - default).mean():+.0f} [{low:+.0f}, {high:+.0f}] |"

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats  # noqa: F401  (here, or the first example would be timed with it)
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays

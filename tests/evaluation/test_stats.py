@@ -1,12 +1,12 @@
-"""Laws of the interquartile mean and of the stratified bootstrap."""
+"""Laws of the interquartile mean and of the bootstrap of one or several samples."""
 
 import numpy as np
 import pytest
+import scipy.stats  # noqa: F401  (here, or the first example would be timed with it)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic.errors import AgenticError
-from agentic.evaluation import protocol as stats
 from agentic.evaluation.protocol import bootstrap_interval, interquartile_mean
 
 RETURNS = st.lists(st.floats(0, 1000), min_size=1, max_size=40)
@@ -39,55 +39,79 @@ def test_one_outlier_does_not_move_the_interquartile_mean():
     assert interquartile_mean(values) == interquartile_mean(spoiled)
 
 
+def slow_bootstrap(samples, statistic, generator, resamples=4000):
+    """Redraw value after value; return the values that 2.5 and 97.5 % of the redraws lie below."""
+    found = []
+    for _ in range(resamples):
+        drawn = [[sample[generator.integers(len(sample))] for _ in sample] for sample in samples]
+        found.append(statistic(*drawn))
+    found.sort()
+    return found[round(0.025 * resamples)], found[round(0.975 * resamples)]
+
+
+def pooled_mean(*samples, axis=-1):
+    return np.concatenate(samples, axis=axis).mean(axis=axis)
+
+
 @given(RETURNS, st.randoms(use_true_random=False))
 def test_same_seed_same_interval_in_any_order(values, random):
     shuffled = random.sample(values, len(values))
-    first = bootstrap_interval(values, np.mean, np.random.default_rng(3), resamples=50)
-    second = bootstrap_interval(shuffled, np.mean, np.random.default_rng(3), resamples=50)
-    assert first == second
-    assert min(values) - 1e-9 <= first[0] <= first[1] <= max(values) + 1e-9
+    first = bootstrap_interval([values], np.mean, np.random.default_rng(3), resamples=50)
+    second = bootstrap_interval([shuffled], np.mean, np.random.default_rng(3), resamples=50)
+    np.testing.assert_array_equal(first, second)
+    if len(values) > 1:
+        assert min(values) - 1e-9 <= first[0] <= first[1] + 1e-9 <= max(values) + 2e-9
+    else:
+        assert np.isnan(first).all()
 
 
 def test_another_seed_gives_another_interval():
     values = np.random.default_rng(0).normal(size=20)
-    intervals = {bootstrap_interval(values, np.mean, np.random.default_rng(s)) for s in range(3)}
+    intervals = {bootstrap_interval([values], np.mean, np.random.default_rng(s)) for s in range(3)}
     assert len(intervals) == 3
 
 
-@given(st.floats(-1000, 1000), st.integers(1, 30))
+@given(st.floats(-1000, 1000), st.integers(2, 30))
 def test_constant_values_have_an_interval_without_width(value, count):
     low, high = bootstrap_interval(
-        [value] * count, interquartile_mean, np.random.default_rng(0), resamples=20
+        [[value] * count], interquartile_mean, np.random.default_rng(0), resamples=20
     )
-    assert low == high == pytest.approx(value)
+    assert (low, high) == (pytest.approx(value), pytest.approx(value))
 
 
-def test_values_are_redrawn_within_their_stratum_only():
-    # Two strata without spread: any redraw across them would move the mean.
-    values, strata = [0.0] * 5 + [100.0] * 5, ["a"] * 5 + ["b"] * 5
-    generator = np.random.default_rng(0)
-    assert bootstrap_interval(values, np.mean, generator, strata=strata) == (50.0, 50.0)
-    low, high = bootstrap_interval(values, np.mean, generator)
+@pytest.mark.parametrize("statistic", [np.mean, interquartile_mean])
+def test_one_sample_matches_a_slow_bootstrap(statistic):
+    generator = np.random.default_rng(4)
+    values = generator.gamma(4, 50, 11)
+    slow = {np.mean: np.mean, interquartile_mean: slow_interquartile_mean}[statistic]
+    expected = slow_bootstrap([values.tolist()], slow, generator)
+    fast = bootstrap_interval([values], statistic, generator, resamples=4000)
+    np.testing.assert_allclose(fast, expected, atol=6)
+    assert expected[1] - expected[0] > 60
+
+
+def test_values_are_redrawn_within_their_own_sample_only():
+    # Two samples without spread: any redraw across them would move the mean.
+    samples, generator = [[0.0] * 5, [100.0] * 5], np.random.default_rng(0)
+    assert bootstrap_interval(samples, pooled_mean, generator) == (50.0, 50.0)
+    low, high = bootstrap_interval([samples[0] + samples[1]], np.mean, generator)
     assert low < 40 and high > 60
 
 
-def test_strata_match_a_slow_bootstrap():
+def test_several_samples_match_a_slow_bootstrap():
     generator = np.random.default_rng(1)
-    values = np.concatenate([generator.normal(0, 1, 12), generator.normal(50, 9, 5)])
-    strata = np.array([1] * 12 + [0] * 5)
-    means = []
-    for _ in range(4000):
-        drawn = [generator.choice(values[strata == s], (strata == s).sum()) for s in (0, 1)]
-        means.append(np.concatenate(drawn).mean())
-    fast = bootstrap_interval(values, np.mean, generator, strata=strata, resamples=4000)
-    np.testing.assert_allclose(fast, np.percentile(means, [2.5, 97.5]), atol=0.25)
+    samples = [generator.normal(0, 1, 12), generator.normal(50, 9, 5)]
+    expected = slow_bootstrap(samples, pooled_mean, generator)
+    fast = bootstrap_interval(samples, pooled_mean, generator, resamples=4000)
+    np.testing.assert_allclose(fast, expected, atol=0.25)
 
 
-def test_blocks_of_resamples_change_nothing(monkeypatch):
-    values = np.random.default_rng(0).normal(size=30)
-    whole = bootstrap_interval(values, np.mean, np.random.default_rng(5), resamples=999)
-    monkeypatch.setattr(stats, "BLOCK_VALUES", 100)
-    assert bootstrap_interval(values, np.mean, np.random.default_rng(5), resamples=999) == whole
+def test_lines_of_a_sample_share_their_redraws_and_nothing_else():
+    values = np.random.default_rng(2).normal(size=(3, 9))
+    low, high = bootstrap_interval([values], np.mean, np.random.default_rng(5))
+    for line in range(3):
+        alone = bootstrap_interval([values[line]], np.mean, np.random.default_rng(5))
+        np.testing.assert_allclose((low[line], high[line]), alone, rtol=1e-12)
 
 
 def test_interval_covers_the_true_mean_about_95_times_in_100():
@@ -95,37 +119,20 @@ def test_interval_covers_the_true_mean_about_95_times_in_100():
     hits = 0
     for _ in range(400):
         low, high = bootstrap_interval(
-            generator.gamma(4, 50, 40), np.mean, generator, resamples=400
+            [generator.gamma(4, 50, 40)], np.mean, generator, resamples=400
         )
         hits += low <= 200 <= high
     assert 0.91 <= hits / 400 <= 0.98
 
 
-def test_wider_level_wider_interval():
-    values = np.random.default_rng(0).normal(size=25)
-    widths = []
-    for level in (0.5, 0.8, 0.95):
-        low, high = bootstrap_interval(values, np.mean, np.random.default_rng(0), level=level)
-        widths.append(high - low)
-    assert widths == sorted(widths) and widths[0] < widths[2] / 2
-
-
 @pytest.mark.parametrize(
-    ("arguments", "rule"),
+    ("samples", "rule"),
     [
-        ({"values": []}, "at least 1 value"),
-        ({"values": [[1.0]]}, "one axis"),
-        ({"values": [1.0, np.nan]}, "all finite"),
-        ({"values": [1.0, 2.0], "strata": [0]}, "one label for each of 2"),
-        ({"values": [1.0], "level": 95}, "between 0 and 1"),
-        ({"values": [1.0], "resamples": 0}, "at least 1 resample"),
+        ([[]], "at least 1 value"),
+        ([[1.0, np.nan]], "must be finite"),
+        ([[1.0, 2.0], [np.inf, 1.0]], "must be finite"),
     ],
 )
-def test_bad_input_is_met_with_the_rule(arguments, rule):
+def test_bad_input_is_met_with_the_rule(samples, rule):
     with pytest.raises(AgenticError, match=rule):
-        bootstrap_interval(**arguments, statistic=np.mean, generator=np.random.default_rng(0))
-
-
-def test_no_values_have_no_interquartile_mean():
-    with pytest.raises(AgenticError, match="at least 1"):
-        interquartile_mean([])
+        bootstrap_interval(samples, pooled_mean, np.random.default_rng(0))
