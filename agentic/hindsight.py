@@ -1,16 +1,16 @@
 """Chain of hindsight: sort trajectories by return and relabel them all with the best one's.
 
-Source: Liu & Abbeel 2023, arXiv 2305.16554, section 3. `chain_of_hindsight` builds the context that
-the model is trained on; `begin` and `append` build the same labels one step at a time while acting.
-Axis letters as in `agentic.trajectory`.
+Source: Liu & Abbeel 2023, arXiv 2305.16554, section 3. `chain_of_hindsight` makes every chain that
+the network is trained on; `begin` and `append` make the same labels one step at a time while
+acting. Axis letters as in `agentic.trajectory`; w steps of a window, c steps of a token.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from agentic.errors import AgenticError, closest
-from agentic.trajectory import Chain
+from agentic.trajectory import Chain, Outcome, Window
 
 Completion = Literal["target", "done"]
 COMPLETIONS: tuple[Completion, ...] = ("target", "done")
@@ -102,9 +102,15 @@ def relabel(
     completion: Completion = "target",
     target: np.ndarray | None = None,
 ) -> Chain:
-    """Label trajectories that already stand in hindsight order; arguments as `chain_of_hindsight`.
+    """Label trajectories that are in memory and stay in the order that they have.
 
-    `target` [...] replaces the chain's best return, for contexts built to act with.
+    Args:
+        observations: [..., n, T, O] float32.
+        actions: [..., n, T, A] float32 in [-1, 1].
+        rewards: [..., n, T] float32, raw.
+        mask: [..., n, T] bool, True where a step exists (a prefix of every trajectory).
+        completion: where the completion token is 1: "target" or "done".
+        target: [...] replaces each chain's best return, for contexts built to act with.
     """
     to_go, marks = labels(rewards, mask, total_rewards(rewards, mask), completion, target)
     return Chain(
@@ -117,36 +123,145 @@ def relabel(
     )
 
 
+class Episodes(Protocol):
+    """Stored trajectories to make chains of, such as a data set.
+
+    observations [N, T, O], actions [N, T, A], rewards [N, T] float32, perhaps read-only memory
+    maps; lengths [N] integer, the steps that exist; returns [N] float64.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    lengths: np.ndarray
+    returns: np.ndarray
+
+
+class Cut(NamedTuple):
+    """Which window to cut out of each chain: start [...] int32, multiples of `align`; `steps` is w
+    and `align` is c."""
+
+    start: np.ndarray
+    steps: int
+    align: int
+
+
 def chain_of_hindsight(
-    observations: np.ndarray,
-    actions: np.ndarray,
-    rewards: np.ndarray,
-    mask: np.ndarray,
+    episodes: Episodes,
+    drawn: np.ndarray,
+    present: np.ndarray,
     completion: Completion = "target",
-) -> Chain:
-    """Sort and relabel trajectories in hindsight; leading axes are a batch of chains.
+    target: np.ndarray | None = None,
+    cut: Cut | None = None,
+) -> Chain | Window:
+    """Sort drawn trajectories by return and relabel them all with the best one's.
+
+    The leading axes are a batch of chains. Every stored step that the result needs is read and
+    copied once, after the order is known; no other step is read.
 
     Args:
-        observations: [..., n, T, O] float32.
-        actions: [..., n, T, A] float32 in [-1, 1].
-        rewards: [..., n, T] float32, raw.
-        mask: [..., n, T] bool, True where a step exists (a prefix of every trajectory).
+        episodes: the stored trajectories.
+        drawn: [..., n] their indices; of equal returns the one in the earlier place comes first.
+        present: [..., n] bool, which of these places are taken.
         completion: where the completion token is 1: "target" or "done".
+        target: [...] replaces each chain's best return, for contexts built to act with.
+        cut: a window to cut out of each chain after it is labelled; None keeps it whole.
 
     Returns:
-        The chain: ascending by return, every target return the chain's best.
+        The chain or window: ascending by return, every target return the chain's best.
     """
-    order = hindsight_order(total_rewards(rewards, mask), mask.any(-1))
+    order = hindsight_order(episodes.returns[drawn], present)
+    drawn, present = (np.take_along_axis(x, order, axis=-1) for x in (drawn, present))
+    lengths = np.where(present, episodes.lengths[drawn], 0)
+    longest = episodes.rewards.shape[1]
+    mask = np.arange(longest, dtype=lengths.dtype) < lengths[..., None]
 
-    def sort(array: np.ndarray) -> np.ndarray:
-        index = order.reshape(order.shape + (1,) * (array.ndim - order.ndim))
-        return np.take_along_axis(array, index, axis=order.ndim - 1)
+    def whole(array: np.ndarray) -> np.ndarray:
+        return gather(array, drawn, np.zeros_like(lengths), lengths, longest)
 
-    return relabel(*map(sort, (observations, actions, rewards, mask)), completion)
+    rewards = whole(episodes.rewards)
+    to_go, marks = labels(rewards, mask, episodes.returns[drawn], completion, target)
+    if cut is not None:
+        return _window(episodes, drawn, lengths, cut, rewards, to_go, marks)
+    return Chain(whole(episodes.observations), whole(episodes.actions), rewards, to_go, marks, mask)
 
 
-class Progress(NamedTuple):
-    """How far each of B contexts is: arrays [B], advanced by `begin` and `append`."""
+def _window(
+    episodes: Episodes, drawn: np.ndarray, lengths: np.ndarray, cut: Cut, rewards: np.ndarray,
+    to_go: np.ndarray, marks: np.ndarray,
+) -> Window:  # fmt: skip
+    """Cut a window out of chains in hindsight order, whose labels [..., n, T] are whole.
+
+    drawn and lengths [..., n] are the chains' trajectories and their steps, 0 for absent ones.
+    """
+    rows = np.arange(drawn.size).reshape(drawn.shape)
+    first = np.broadcast_to(cut.start[..., None], drawn.shape)
+    counts = np.clip(lengths - first, 0, cut.steps)
+
+    def stored(array: np.ndarray) -> np.ndarray:
+        return gather(array, drawn, first, counts, cut.steps)
+
+    def inside(labels: np.ndarray) -> np.ndarray:
+        return gather(labels.reshape(drawn.size, -1), rows, first, counts, cut.steps)
+
+    # Before a window lie steps of the same trajectory, or the last token's of the one before it.
+    earlier = np.roll(lengths, 1, axis=-1)
+    earlier[..., 0] = 0
+    end = np.where(first > 0, np.where(lengths > 0, first, 0), earlier)
+    start = np.maximum(end - 1, 0) // cut.align * cut.align
+    source = np.where(first > 0, rows, np.maximum(rows - 1, 0))
+
+    def before(array: np.ndarray, where: np.ndarray) -> np.ndarray:
+        return gather(array, where, start, end - start, cut.align)
+
+    return Window(
+        observations=stored(episodes.observations),
+        actions=stored(episodes.actions),
+        rewards=inside(rewards),
+        returns_to_go=inside(to_go),
+        completions=inside(marks),
+        mask=np.arange(cut.steps) < counts[..., None],
+        start=cut.start,
+        before=Outcome(
+            actions=before(episodes.actions, drawn.reshape(-1)[source]),
+            rewards=before(rewards.reshape(drawn.size, -1), source),
+            completions=before(marks.reshape(drawn.size, -1), source),
+        ),
+    )
+
+
+def gather(
+    array: np.ndarray, rows: np.ndarray, first: np.ndarray, counts: np.ndarray, steps: int
+) -> np.ndarray:
+    """Return `counts` steps of each row, starting at `first`, and zeros after them.
+
+    Args:
+        array: [N, T, ...], such as a read-only memory map; no other steps of it are read.
+        rows, first, counts: integers [...]; each row has the steps asked for.
+        steps: places for steps in the result.
+
+    Returns:
+        [..., steps, ...] new.
+    """
+    if isinstance(array, np.memmap):
+        # A plain view of the map: to slice a memmap itself costs more than to copy an episode.
+        array = np.asarray(array)
+    if (counts == array.shape[1]).all() and steps == array.shape[1]:
+        return array[rows]
+    result = np.empty((*rows.shape, steps, *array.shape[2:]), array.dtype)
+    places = result.reshape(-1, *result.shape[rows.ndim :])
+    every = zip(places, rows.flat, first.flat, counts.flat, strict=True)
+    for place, row, start, count in every:
+        place[:count] = array[row, start : start + count]
+        place[count:] = 0
+    return result
+
+
+class EpisodeProgress(NamedTuple):
+    """How far the episode of each of B contexts is on its way to the target return: arrays [B].
+
+    `begin` makes it and `append` advances it.
+    """
 
     target: np.ndarray
     achieved: np.ndarray
@@ -158,15 +273,18 @@ class Progress(NamedTuple):
         return self.target - self.achieved
 
 
-def begin(target: np.ndarray) -> Progress:
+def begin(target: np.ndarray) -> EpisodeProgress:
     """Start an episode in every context with target returns [B]."""
     target = np.asarray(target, np.float64)
-    return Progress(target, np.zeros_like(target), np.zeros(target.shape, bool))
+    return EpisodeProgress(target, np.zeros_like(target), np.zeros(target.shape, bool))
 
 
 def append(
-    progress: Progress, reward: np.ndarray, done: np.ndarray, completion: Completion = "target"
-) -> tuple[Progress, np.ndarray]:
+    progress: EpisodeProgress,
+    reward: np.ndarray,
+    done: np.ndarray,
+    completion: Completion = "target",
+) -> tuple[EpisodeProgress, np.ndarray]:
     """Add one step and return the new progress and the step's completion d_t [B] float32.
 
     d_t is 1 at the step where the return reaches the target, once in an episode; with
@@ -180,7 +298,7 @@ def append(
         marks = done
     else:
         marks = reaches(achieved, progress.target) & ~progress.completed
-    following = Progress(
+    following = EpisodeProgress(
         progress.target,
         np.where(done, 0.0, achieved),
         (progress.completed | marks) & ~done,

@@ -89,22 +89,6 @@ class Chain(NamedTuple):
     completions: np.ndarray
     mask: np.ndarray
 
-    def check(self) -> "Chain":
-        """Return self if the shapes agree and the order is ascending, else raise AgenticError."""
-        lead = self.mask.shape
-        for field, array in zip(self._fields, self, strict=True):
-            if array.shape[: len(lead)] != lead:
-                raise AgenticError(
-                    f"chain has {field} of shape {array.shape}; the mask's shape {lead} must lead."
-                )
-        totals = np.sum(self.rewards, axis=-1, where=self.mask, dtype=np.float64)
-        totals = np.where(self.mask.any(-1), totals, np.inf)
-        if (totals[..., 1:] < totals[..., :-1] - 1e-3).any():
-            raise AgenticError(
-                f"chain has returns {totals.tolist()} (inf: absent); they must ascend."
-            )
-        return self
-
 
 class Outcome(NamedTuple):
     """What c consecutive steps of every trajectory did: actions [..., n, c, A], rewards and

@@ -4,6 +4,7 @@ Rewards are multiples of 1/8, so that every sum is exact and the oracle needs no
 """
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import oracles
@@ -21,6 +22,7 @@ from agentic.hindsight import (
     hindsight_order,
     relabel,
     returns_to_go,
+    total_rewards,
 )
 
 laws = settings(deadline=None, derandomize=True, max_examples=60)
@@ -54,6 +56,16 @@ def stack(rewards, n=None, steps=None, padding=0.0):
             arrays[2][i, t] = reward
             mask[i, t] = True
     return *arrays, mask
+
+
+def in_hindsight(observations, actions, rewards, mask, completion="target"):
+    """Return the chains [..., n, T, ...] of such arrays, stored as episodes [N, T, ...]."""
+    arrays = (x.reshape(-1, *x.shape[mask.ndim - 1 :]) for x in (observations, actions, rewards))
+    names = ("observations", "actions", "rewards", "lengths", "returns")
+    counts = mask.sum(-1).ravel(), total_rewards(rewards, mask).ravel()
+    episodes = SimpleNamespace(**dict(zip(names, (*arrays, *counts), strict=True)))
+    drawn = np.arange(mask[..., 0].size).reshape(mask.shape[:-1])
+    return chain_of_hindsight(episodes, drawn, mask.any(-1), completion)
 
 
 def rows(array, mask):
@@ -92,7 +104,7 @@ def live(contexts, target, completion):
 def test_a_chain_is_the_definition(rewards, completion):
     present = [episode for episode in rewards if episode]
     order, to_go, marks = oracles.hindsight_chain(present, completion)
-    chain = chain_of_hindsight(*stack(rewards), completion=completion).check()
+    chain = in_hindsight(*stack(rewards), completion=completion)
     assert rows(chain.returns_to_go, chain.mask) == to_go
     assert rows(chain.completions, chain.mask) == marks
     assert rows(chain.rewards, chain.mask) == [present[index] for index in order]
@@ -103,7 +115,7 @@ def test_a_chain_is_the_definition(rewards, completion):
 @given(episodes)
 def test_sorting_keeps_every_step_whole(rewards):
     observations, actions, reward, mask = stack(rewards)
-    chain = chain_of_hindsight(observations, actions, reward, mask)
+    chain = in_hindsight(observations, actions, reward, mask)
     moved = np.concatenate([chain.observations, chain.actions, chain.rewards[..., None]], -1)
     given_ = np.concatenate([observations, actions, reward[..., None]], -1)
     assert sorted(rows(moved, chain.mask)) == sorted(rows(given_, mask))
@@ -123,7 +135,7 @@ def test_the_order_is_an_ascending_permutation_with_ties_by_index_and_absent_las
 @laws
 @given(episodes, modes)
 def test_the_labels_obey_their_equations(rewards, completion):
-    chain = chain_of_hindsight(*stack(rewards), completion=completion)
+    chain = in_hindsight(*stack(rewards), completion=completion)
     returns = [sum(episode) for episode in rewards if episode]
     fields = (chain.returns_to_go, chain.rewards, chain.completions)
     for to_go, reward, marks in zip(*(rows(array, chain.mask) for array in fields), strict=True):
@@ -142,7 +154,7 @@ def test_the_target_is_marked_after_sorting(rewards):
     """Put the best first: a mark made before the sort would stay on the first place."""
     rewards = sorted(rewards, key=sum, reverse=True)
     assume(len(rewards) > 1 and sum(rewards[0]) > sum(rewards[1]))
-    chain = chain_of_hindsight(*stack(rewards))
+    chain = in_hindsight(*stack(rewards))
     assert chain.completions.sum(-1).tolist() == [0] * (len(rewards) - 1) + [1]
     assert chain.observations[-1, 0, 0] == 1, "the trajectory that came first is the best"
 
@@ -150,7 +162,7 @@ def test_the_target_is_marked_after_sorting(rewards):
 @laws
 @given(st.lists(eighths, min_size=1, max_size=6))
 def test_one_trajectory_has_the_decision_transformers_returns_to_go(rewards):
-    chain = chain_of_hindsight(*stack([rewards]))
+    chain = in_hindsight(*stack([rewards]))
     assert chain.returns_to_go[0].tolist() == [sum(rewards[t:]) for t in range(len(rewards))]
     assert chain.completions[0].tolist() == [0] * (len(rewards) - 1) + [1]
 
@@ -159,10 +171,10 @@ def test_one_trajectory_has_the_decision_transformers_returns_to_go(rewards):
 @given(episodes, modes, st.integers(0, 2), st.integers(0, 3))
 def test_what_is_masked_might_as_well_not_be_there(rewards, completion, places, steps):
     present = [episode for episode in rewards if episode]
-    dropped = chain_of_hindsight(*stack(present), completion=completion)
+    dropped = in_hindsight(*stack(present), completion=completion)
     n, length = dropped.mask.shape
     wide = stack(rewards, len(rewards) + places, length + steps, padding=np.nan)
-    for ours, theirs in zip(chain_of_hindsight(*wide, completion), dropped, strict=True):
+    for ours, theirs in zip(in_hindsight(*wide, completion), dropped, strict=True):
         np.testing.assert_array_equal(ours[:n, :length], theirs)
         assert not ours[n:].any() and not ours[:, length:].any(), "padding is zero"
 
@@ -172,12 +184,12 @@ def test_what_is_masked_might_as_well_not_be_there(rewards, completion, places, 
 def test_the_chains_of_a_batch_know_nothing_of_each_other(batch, completion):
     n, steps = max(map(len, batch)), max(len(e) for rewards in batch for e in rewards)
     stacked = [stack(rewards, n, steps) for rewards in batch]
-    together = chain_of_hindsight(*map(np.stack, zip(*stacked, strict=True)), completion)
+    together = in_hindsight(*map(np.stack, zip(*stacked, strict=True)), completion)
     for index, alone in enumerate(stacked):
-        for ours, theirs in zip(together, chain_of_hindsight(*alone, completion), strict=True):
+        for ours, theirs in zip(together, in_hindsight(*alone, completion), strict=True):
             np.testing.assert_array_equal(ours[index], theirs)
     deeper = [np.stack([array, array[::-1]]) for array in map(np.stack, zip(*stacked, strict=True))]
-    for ours, theirs in zip(chain_of_hindsight(*deeper, completion), together, strict=True):
+    for ours, theirs in zip(in_hindsight(*deeper, completion), together, strict=True):
         np.testing.assert_array_equal(ours, [theirs, theirs[::-1]])
 
 
@@ -228,7 +240,7 @@ def test_living_a_chain_gives_the_labels_it_is_trained_with(rewards, completion)
 
     Then acting in the chain's order for its target return builds exactly the sampler's labels.
     """
-    chain = chain_of_hindsight(*stack(rewards), completion=completion)
+    chain = in_hindsight(*stack(rewards), completion=completion)
     lived = rows(chain.rewards, chain.mask)
     target = chain.returns_to_go[:1, 0].astype(np.float64)
     (labels,) = live([lived], target, completion)
@@ -241,7 +253,7 @@ def test_living_a_chain_gives_the_labels_it_is_trained_with(rewards, completion)
 @given(episodes, modes)
 def test_living_and_hindsight_agree_in_all_but_when_the_target_is_met(rewards, completion):
     """Whatever the rewards: equal returns-to-go; with "done" equal completions, too."""
-    chain = chain_of_hindsight(*stack(rewards), completion=completion)
+    chain = in_hindsight(*stack(rewards), completion=completion)
     lived = rows(chain.rewards, chain.mask)
     (labels,) = live([lived], chain.returns_to_go[:1, 0].astype(np.float64), completion)
     to_go, marks = map(list, zip(*labels, strict=True))
@@ -256,7 +268,7 @@ def test_living_and_hindsight_agree_in_all_but_when_the_target_is_met(rewards, c
 def test_a_target_reached_early_is_marked_where_it_is_reached_and_in_hindsight_at_the_end():
     """Trailing zeros: while acting nobody knows that nothing more will come."""
     rewards = [[1.0, 2.0, 0.0, 0.0]]
-    chain = chain_of_hindsight(*stack(rewards))
+    chain = in_hindsight(*stack(rewards))
     ((labels,),) = live([rewards], np.array([3.0]), "target")
     assert labels == ([3, 2, 0, 0], [0, 1, 0, 0])
     assert chain.returns_to_go[0].tolist() == [3, 2, 0, 0]

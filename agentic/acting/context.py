@@ -271,7 +271,7 @@ class ContextPolicy:
     def _record(self, rows: np.ndarray, done: np.ndarray) -> None:
         """End the kept step of `rows`: its labels, its place in the outcome, the step after it."""
         reward = self._earned[rows].astype(np.float32)
-        part = hindsight.Progress(*(array[rows] for array in self._progress))
+        part = hindsight.EpisodeProgress(*(array[rows] for array in self._progress))
         part, marks = hindsight.append(part, reward, done[rows], self.completion)
         for array, fresh in zip(self._progress, part, strict=True):
             array[rows] = fresh

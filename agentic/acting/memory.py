@@ -11,7 +11,7 @@ from agentic.acting.grouped import Grouped
 from agentic.acting.rollout import Transition
 from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError, closest
-from agentic.hindsight import hindsight_order, relabel
+from agentic.hindsight import chain_of_hindsight, relabel
 from agentic.trajectory import Chain
 
 Memory = Literal["kept", "cleared", "index", "shuffled", "random"]
@@ -99,9 +99,8 @@ def random_context(policy: ContextPolicy, data: Dataset, lived: int, seeds: Sequ
     )
     draws = np.pad(draws, ((0, 0), (0, n - draws.shape[1])))
     present = np.broadcast_to(np.arange(n) < count, draws.shape)
-    order = hindsight_order(data.returns[draws], present)
-    draws = np.take_along_axis(draws, order, axis=1)
-    return _chain(policy, data, draws, present)
+    target = np.full(len(draws), policy.target_return)
+    return chain_of_hindsight(data, draws, present, policy.completion, target)
 
 
 def shuffled_order(count: int, lived: int, seeds: Sequence[int]) -> np.ndarray:

@@ -1,10 +1,8 @@
 """Batches of hindsight chains as a pure function of (seed, step).
 
-Windows: the same steps of all trajectories of a chain, cut after the chain was labelled whole.
-
-Axis letters as in `agentic.trajectory`; w steps of a window, c steps of a token.
-
-Steps of chosen episodes out of arrays [N, T, ...], copied once: from the map into the batch.
+The sampler draws trajectories, and where windows start; `agentic.hindsight.chain_of_hindsight`
+sorts and labels them and copies their steps out of the data set. Axis letters as in
+`agentic.trajectory`.
 """
 
 from dataclasses import dataclass, replace
@@ -14,94 +12,8 @@ import numpy as np
 
 from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError, closest
-from agentic.hindsight import COMPLETIONS, Completion, hindsight_order, labels
-from agentic.trajectory import Chain, Outcome, Window
-
-
-def gather(
-    array: np.ndarray, episodes: np.ndarray, first: np.ndarray, counts: np.ndarray, steps: int
-) -> np.ndarray:
-    """Return `counts` steps from `first` on of each episode, and zeros after them.
-
-    Args:
-        array: [N, T, ...], such as a read-only memory map, of which nothing else is read.
-        episodes, first, counts: integers [...]; each episode has the steps asked for.
-        steps: places for steps in the result.
-
-    Returns:
-        [..., steps, ...] new.
-    """
-    # A plain view of a map: to slice a numpy.memmap itself costs more than to copy an episode.
-    array = np.asarray(array)
-    if (counts == array.shape[1]).all() and steps == array.shape[1]:
-        return array[episodes]
-    result = np.empty((*episodes.shape, steps, *array.shape[2:]), array.dtype)
-    places = result.reshape(-1, *result.shape[episodes.ndim :])
-    every = zip(places, episodes.flat, first.flat, counts.flat, strict=True)
-    for place, episode, start, count in every:
-        place[:count] = array[episode, start : start + count]
-        place[count:] = 0
-    return result
-
-
-def draw_starts(
-    generator: np.random.Generator, lengths: np.ndarray, steps: int, align: int
-) -> np.ndarray:
-    """Return where the window of each chain starts: lengths [B, n] (0: absent) -> [B] int32.
-
-    All multiples of `align` are equally likely, up to the first from which the window holds the end
-    of the chain's shortest trajectory: every trajectory has a step in the window, and ends are
-    drawn like all else.
-    """
-    shortest = np.where(lengths > 0, lengths, lengths.max()).min(axis=1)
-    last = -(-np.maximum(shortest - steps, 0) // align)
-    return (align * generator.integers(last, endpoint=True)).astype(np.int32)
-
-
-def cut_window(
-    data: Dataset, indices: np.ndarray, lengths: np.ndarray, start: np.ndarray, steps: int,
-    align: int, rewards: np.ndarray, returns_to_go: np.ndarray, completions: np.ndarray,
-) -> Window:  # fmt: skip
-    """Cut [start, start + steps) out of chains and gather the observations and actions there.
-
-    Args:
-        data, indices, lengths: the trajectories [B, n] and how long they are, 0 for absent ones.
-        start: [B], multiples of `align`.
-        steps, align: w and c.
-        rewards, returns_to_go, completions: the whole chains' [B, n, T].
-    """
-    own = np.arange(indices.size).reshape(indices.shape)
-    first = np.broadcast_to(start[:, None], indices.shape)
-    counts = np.clip(lengths - first, 0, steps)
-
-    def inside(labels: np.ndarray) -> np.ndarray:
-        return gather(labels.reshape(indices.size, -1), own, first, counts, steps)
-
-    # Before a window lie steps of the same trajectory, or the last token's of the one before it.
-    earlier = np.roll(lengths, 1, axis=1)
-    earlier[:, 0] = 0
-    end = np.where(first > 0, np.where(lengths > 0, first, 0), earlier)
-    begin = np.maximum(end - 1, 0) // align * align
-    source = np.where(first > 0, own, np.maximum(own - 1, 0))
-
-    def outside(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return gather(array, rows, begin, end - begin, align)
-
-    return Window(
-        observations=gather(data.observations, indices, first, counts, steps),
-        actions=gather(data.actions, indices, first, counts, steps),
-        rewards=inside(rewards),
-        returns_to_go=inside(returns_to_go),
-        completions=inside(completions),
-        mask=np.arange(steps) < counts[..., None],
-        start=start,
-        before=Outcome(
-            actions=outside(data.actions, indices.reshape(-1)[source]),
-            rewards=outside(rewards.reshape(indices.size, -1), source),
-            completions=outside(completions.reshape(indices.size, -1), source),
-        ),
-    )
-
+from agentic.hindsight import COMPLETIONS, Completion, Cut, chain_of_hindsight
+from agentic.trajectory import Chain, Window
 
 Count = Literal["fixed", "uniform"]
 COUNTS: tuple[Count, ...] = ("fixed", "uniform")
@@ -159,6 +71,20 @@ class SamplerConfig:
             )
 
 
+def draw_starts(
+    generator: np.random.Generator, lengths: np.ndarray, steps: int, align: int
+) -> np.ndarray:
+    """Return where the window of each chain starts: lengths [B, n] (0: absent) -> [B] int32.
+
+    All multiples of `align` are equally likely, up to the first from which the window holds the end
+    of the chain's shortest trajectory: every trajectory has a step in the window, and ends are
+    drawn like all else.
+    """
+    shortest = np.where(lengths > 0, lengths, lengths.max()).min(axis=1)
+    last = -(-np.maximum(shortest - steps, 0) // align)
+    return (align * generator.integers(last, endpoint=True)).astype(np.int32)
+
+
 class ChainSampler:
     """Draws batches of chains: `sampler(step)` is the same in every process and on every run.
 
@@ -212,7 +138,7 @@ class ChainSampler:
         return max(1, round(fraction * len(self.data)))
 
     def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the batch's episode indices [B, n] in hindsight order, and which exist [B, n]."""
+        """Return the batch's episode indices [B, n] in the data's order, and which exist [B, n]."""
         config, generator = self.config, np.random.default_rng([self.config.seed, step])
         n, rows = config.trajectories, np.arange(config.batch_size)
         keys = generator.random((len(rows), len(self.pool)))
@@ -227,31 +153,19 @@ class ChainSampler:
             places = places[rows, np.argsort(keys[rows, places], axis=1)]
             counts = generator.integers(1, n, size=len(rows), endpoint=True)
             present = np.arange(n) < counts[:, None]
-        # By index first, so that equal returns keep the data set's order under the stable sort.
+        # Equal returns keep the data's order under hindsight's stable sort. The absent stand last.
         by_index = np.argsort(np.where(present, places, len(self.pool)), axis=1, kind="stable")
-        indices = self.pool[places[rows, by_index]]
-        # The absent stand last before and after the sort, so `present` needs no reordering.
-        order = hindsight_order(self.data.returns[indices], present)
-        return indices[rows, order], present
+        return self.pool[places[rows, by_index]], present
 
     def __call__(self, step: int) -> Chain | Window:
         """Return the batch of a training step, or this process's share of it: axes [B, n]."""
         config, data, share = self.config, self.data, self._share
-        indices, present = self.draw(step)
-        lengths = np.where(present, data.lengths[indices], 0)
+        drawn, present = self.draw(step)
+        cut = None
         if config.window is not None:
             # A generator of its own: which trajectories are drawn does not depend on the window.
             generator = np.random.default_rng([config.seed, step, 1])
-            starts = draw_starts(generator, lengths, config.window, config.align)[share]
-        indices, lengths = indices[share], lengths[share]
-        zero, longest = np.zeros_like(lengths), data.rewards.shape[1]
-        mask = np.arange(longest, dtype=lengths.dtype) < lengths[..., None]
-        rewards = gather(data.rewards, indices, zero, lengths, longest)
-        to_go, marks = labels(rewards, mask, data.returns[indices], config.completion)
-        if config.window is not None:
-            return cut_window(
-                data, indices, lengths, starts, config.window, config.align, rewards, to_go, marks
-            )
-        observations = gather(data.observations, indices, zero, lengths, longest)
-        actions = gather(data.actions, indices, zero, lengths, longest)
-        return Chain(observations, actions, rewards, to_go, marks, mask)
+            lengths = np.where(present, data.lengths[drawn], 0)
+            starts = draw_starts(generator, lengths, config.window, config.align)
+            cut = Cut(starts[share], config.window, config.align)
+        return chain_of_hindsight(data, drawn[share], present[share], config.completion, cut=cut)

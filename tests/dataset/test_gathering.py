@@ -1,13 +1,15 @@
 """One copy from map to batch is the sampler's first form bit for bit, whole or in shares."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import sampler_oracle
 from support.random_data import EQUAL, RAGGED, arrays_of
 
 from agentic.dataset import ChainSampler, SamplerConfig
-from agentic.dataset.sampler import gather
 from agentic.errors import AgenticError
+from agentic.hindsight import gather
 
 
 @pytest.mark.parametrize("data", [EQUAL, RAGGED], ids=["equal", "ragged"])
@@ -38,20 +40,27 @@ def test_the_shares_of_all_processes_are_the_whole_batch(options, processes):
         np.testing.assert_array_equal(np.concatenate(parts), expected)
 
 
-def test_a_share_reads_no_episode_of_another():
-    read = []
+class Watched(np.ndarray):
+    """An array [N, T, ...] that notes which rows are asked for."""
 
-    def watch(array, episodes, *rest):
-        read.append(set(np.asarray(episodes).ravel().tolist()))
-        return gather(array, episodes, *rest)
+    def __getitem__(self, key):
+        rows = key[0] if isinstance(key, tuple) else key
+        self.read.update(np.atleast_1d(rows).ravel().tolist())
+        return np.asarray(super().__getitem__(key))
 
-    options = {"trajectories": 2, "batch_size": 4, "best_fraction": 1.0}
-    indices, _ = ChainSampler(RAGGED, **options).draw(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agentic.dataset.sampler.gather", watch)
-        ChainSampler(RAGGED, process_index=1, process_count=2, **options)(0)
-    assert all(episodes == set(indices[2:].ravel().tolist()) for episodes in read)
-    assert len(read) == 3
+
+@pytest.mark.parametrize("data", [EQUAL, RAGGED], ids=["equal", "ragged"])
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_share_reads_no_episode_of_another(data, window):
+    options = {"trajectories": 2, "batch_size": 4, "best_fraction": 1.0, "window": window}
+    drawn, _ = ChainSampler(data, **options).draw(0)
+    names = ("observations", "actions", "rewards")
+    watched = {name: getattr(data, name).view(Watched) for name in names}
+    for array in watched.values():
+        array.read = set()
+    data = replace(data, **watched, known_returns=data.returns)
+    ChainSampler(data, process_index=1, process_count=2, **options)(0)
+    assert [array.read for array in watched.values()] == [set(drawn[2:].ravel().tolist())] * 3
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 from support import synthetic
 
 from agentic.acting.context import ContextPolicy
-from agentic.hindsight import Progress, append, begin
+from agentic.hindsight import EpisodeProgress, append, begin
 from agentic.trajectory import Chain
 
 
@@ -12,7 +12,7 @@ def as_lived(chain: Chain) -> Chain:
     """Return the chain with completions as acting marks them: where the target is first met."""
     marks = np.zeros_like(chain.completions)
     for b, k in np.ndindex(marks.shape[:2]):
-        progress: Progress = begin(np.full(1, synthetic.TARGET))
+        progress: EpisodeProgress = begin(np.full(1, synthetic.TARGET))
         for t in np.flatnonzero(chain.mask[b, k]):
             progress, mark = append(progress, chain.rewards[b, k, t : t + 1], np.zeros(1, bool))
             marks[b, k, t] = mark[0]
