@@ -96,7 +96,7 @@ class _Loop:
 
     def __init__(self, task: Task, num: int):
         self._environments = [dm_environment.load(task) for _ in range(num)]
-        self._controls = dm_environment.Controls(self._environments[0].physics.model.ptr)
+        self._controls = dm_environment.ActuatorScale(self._environments[0].physics.model.ptr)
 
     def reset(self, repeat: int) -> None:
         for row, each in enumerate(self._environments):
@@ -107,7 +107,9 @@ class _Loop:
             each.step(control)
             for each, control in zip(self._environments, self._controls(actions), strict=True)
         ]
-        observations = np.stack([dm_environment.flatten(step.observation) for step in steps])
+        observations = np.stack(
+            [dm_environment.flat_observation(step.observation) for step in steps]
+        )
         return observations, np.array([step.reward for step in steps])
 
 

@@ -1,7 +1,12 @@
 """Tasks, batched environments and rewards of stored states: the only door to dm_control and MuJoCo.
 
-Names are loaded when they are first used, so that importing this package, or
-`agentic.simulation.tasks`, loads no simulator.
+    tasks            the table of tasks
+    make_simulation  many episodes of one task that step together: batched, or in a loop
+    rewards          rewards of stored states, which relabelling needs; observations likewise
+    gym/             the tasks as gymnasium environments
+    write_video      pictures to a file
+
+Names load on first use, so importing this package or `agentic.simulation.tasks` loads no simulator.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Simulation of tasks with one model, on a thread pool: MuJoCo's batch and vectorised rewards."""
+"""Simulation of a task whose model is fixed: MuJoCo's batch on threads, vectorised rewards."""
 
 import os
 
@@ -12,17 +12,17 @@ from agentic.simulation.domains import make_domain
 from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import Task
 
-# Rows x substeps x degrees of freedom that a thread should have in one step. At 16 cartpoles (32)
-# two threads are slower than one, at 64 (128) they are faster: `agentic bench simulation`.
+# The least work for a thread in one step: rows x substeps x degrees of freedom. Two threads are
+# slower than one for 16 cartpoles (32 each), faster for 64 (128 each): `agentic bench simulation`.
 WORK_PER_THREAD = 64
 
 
 class BatchSimulation(Simulation):
-    """Rows of one `mujoco.batch.Batch`; bit-identical for every number of threads.
+    """Rows of one `mujoco.batch.Batch`; the bits are the same for every number of threads.
 
-    One dm_control environment draws the initial states. A step ends as dm_control's does, with the
-    position and velocity stages of the new state, while force and acceleration sensors show the
-    last substep; the batch keeps one MjData per row so that the next step goes on from there.
+    One dm_control environment draws the initial states. A step ends as dm_control's does: position
+    and velocity stages are computed for the new state, while force and acceleration sensors still
+    show the last substep. The batch keeps one MjData per row, and the next step goes on from it.
     """
 
     def __init__(self, task: Task, num: int, threads: int = 0):
@@ -30,18 +30,18 @@ class BatchSimulation(Simulation):
         self._template = dm_environment.load(task)
         self._model = self._template.physics.model.ptr
         self._substeps = dm_environment.substeps(self._template)
-        self._controls = dm_environment.Controls(self._model)
+        self._scale = dm_environment.ActuatorScale(self._model)
         self._least_advance = (self._substeps - 0.5) * self._model.opt.timestep
         threads = min(threads or self._worthwhile_threads(num), num)
         self._batch = Batch(self._model, nsim=num, nthread=threads, persistent=True)
         self._domain = make_domain(task.domain, self._batch, self._model)
-        # What distinguishes one fresh episode from another; all else is zero after a reset.
+        # Fresh episodes differ in these alone; all else is zero after a reset.
         names = ("time", "qpos", "qvel", "act", "qacc_warmstart")
         self._state = {name: self._batch.bind(name) for name in names}
-        self._control = self._batch.bind("ctrl")
+        self._actuators = self._batch.bind("ctrl")
 
     def _worthwhile_threads(self, num: int) -> int:
-        """Return how many threads the work is worth: waking one costs as much as a small step."""
+        """Return a number of threads that pays off: waking one costs as much as a small step."""
         work = num * self._substeps * self._model.nv
         return max(1, min(os.cpu_count() or 1, work // WORK_PER_THREAD))
 
@@ -50,7 +50,7 @@ class BatchSimulation(Simulation):
         return np.concatenate([self._state[name] for name in ("qpos", "qvel", "act")], axis=1)
 
     def _reset_row(self, row: int, seed: tuple[int, ...]) -> np.ndarray:
-        # The first observation comes from dm_control, too: its sensors were read without actuation.
+        # dm_control makes the first observation too: it reads the sensors without actuation.
         observation = dm_environment.reset(self._template, seed)
         self._batch.reset([row], stage=mujoco.mjtStage.mjSTAGE_NONE)
         for name, rows in self._state.items():
@@ -58,15 +58,15 @@ class BatchSimulation(Simulation):
         return observation
 
     def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self._control[:] = self._controls(actions)
+        self._actuators[:] = self._scale(actions)
         time_before = self._state["time"].copy()
         self._batch.step(nstep=self._substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
-        # MuJoCo answers a state that is no longer finite with a reset to time zero.
+        # When a state is no longer finite, MuJoCo resets it to time zero.
         diverged = self._state["time"] < time_before + self._least_advance
         if diverged.any():
             raise AgenticError(
                 f"rows {np.flatnonzero(diverged).tolist()} of {self.task.name} diverged in the "
-                "simulator: its state must stay finite"
+                "simulator; its state must stay finite"
             )
         return (
             self._domain.observe().astype(np.float32),

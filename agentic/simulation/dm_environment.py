@@ -1,4 +1,4 @@
-"""The dm_control environments behind the tasks: their models, initial states and specifications."""
+"""The dm_control environments behind the tasks: models, initial states, actuator ranges."""
 
 import warnings
 from typing import Any
@@ -13,10 +13,10 @@ from agentic.simulation.tasks import Task
 def load(task: Task) -> Any:
     """Return a new dm_control environment with the model and the initial states of `task`.
 
-    Its reward is that of `task` only where `task.in_suite`. It cannot draw: `video` does that.
+    Its reward is that of `task` only where `task.in_suite`. It cannot draw; `video` does that.
     """
     with without_messages(), warnings.catch_warnings():
-        # dm_control looks for a window system when it is imported and warns where there is none.
+        # On import, dm_control looks for a window system and warns where there is none.
         warnings.filterwarnings("ignore", message=r".*DISPLAY environment variable is missing")
         if task.suite_task is None:
             from agentic.simulation.worlds import make_world
@@ -26,7 +26,7 @@ def load(task: Task) -> Any:
             from dm_control import suite
 
             environment = suite.load(task.domain, task.suite_task)
-    # quadruped_escape asks for the drawing contexts at every reset, and asking opens a window.
+    # quadruped_escape asks for its drawing contexts at every reset, and asking opens a window.
     physics = environment.physics
     physics.__class__ = type(
         type(physics).__name__, (type(physics),), {"contexts": property(lambda self: None)}
@@ -37,29 +37,30 @@ def load(task: Task) -> Any:
 def reset(environment: Any, seed: tuple[int, ...]) -> np.ndarray:
     """Start an episode whose initial state depends on `seed` alone; return its observation [O].
 
-    The environment's own generator is put into the state of
-    `RandomState(MT19937(SeedSequence(seed)))`; dm_control's `initialize_episode` then draws.
+    The environment's own generator gets the state of `RandomState(MT19937(SeedSequence(seed)))`.
+    Then dm_control's `initialize_episode` draws from it.
     """
     generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     environment.task.random.set_state(generator.get_state())
-    return flatten(environment.reset().observation)
+    return flat_observation(environment.reset().observation)
 
 
-def flatten(observation: dict[str, np.ndarray]) -> np.ndarray:
+def flat_observation(observation: dict[str, np.ndarray]) -> np.ndarray:
     """Return dm_control's dictionary of observations as one float32 vector [O], in its order."""
     parts = [np.ravel(part) for part in observation.values()]
     return np.concatenate(parts).astype(np.float32)
 
 
 def substeps(environment: Any) -> int:
-    """Return the simulator steps in one control step."""
+    """Return how many simulator steps one step of the environment takes."""
     return round(environment.control_timestep() / environment.physics.timestep())
 
 
-class Controls:
-    """Turns actions [N, A] into controls [N, A]: clipped to [-1, 1], then scaled to their range.
+class ActuatorScale:
+    """Turns actions [N, A] into actuator inputs [N, A]: clips to [-1, 1], then scales to the range.
 
-    Centre plus half-width times action leaves actions of range [-1, 1] exactly as they are.
+    The input is centre + half-width * action. Where an actuator's range is [-1, 1], this leaves the
+    action exactly as it is.
     """
 
     def __init__(self, model: mujoco.MjModel):

@@ -1,4 +1,4 @@
-"""What every simulation is: rows that are reset by seed and stepped together.
+"""The interface of simulations: a row is one episode, reset by seed; all rows step together.
 
     sim = make_simulation("walker_run", num=4)
     observations = sim.reset(rows=np.arange(4), seeds=[(7, row) for row in range(4)])
@@ -24,7 +24,7 @@ class Simulation(ABC):
     def __init__(self, task: Task, num: int):
         self.task = task
         self.num = num
-        # A row may step only between its reset and its time limit.
+        # A row may step only after its reset and before its time limit.
         self._running = np.zeros(num, dtype=bool)
         self._steps = np.zeros(num, dtype=np.int64)
         self._renderers: dict[tuple[int, int, int], Renderer] = {}
@@ -34,14 +34,14 @@ class Simulation(ABC):
 
         Args:
           rows: [n] indices, each row at most once.
-          seeds: n tuples of non-negative integers. The initial state of a row depends on its
-            seed alone: the task's own draw from a generator that the seed determines.
+          seeds: n tuples of non-negative integers. The seed alone determines the initial state of
+            its row: the task draws it from a generator that is seeded with the tuple.
 
         Returns:
           The first observations of these rows, [n, O] float32.
 
         Raises:
-          AgenticError: a row out of range or named twice, or as many seeds as rows are missing.
+          AgenticError: a row is out of range or named twice, or rows and seeds differ in number.
         """
         rows = np.asarray(rows, dtype=np.int64).reshape(-1)
         outside = rows[(rows < 0) | (rows >= self.num)]
@@ -61,18 +61,18 @@ class Simulation(ABC):
         return observations
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Advance every row by one control step.
+        """Advance every row by one step of the task.
 
         Args:
           actions: [num, A]; clipped to [-1, 1], then scaled to the range of the actuators.
 
         Returns:
           observations [num, O] float32, rewards [num] float64, and done [num] bool, true at the
-          time limit. Episodes end in no other way: done is a truncation.
+          time limit. Episodes end only there, so done is always a truncation.
 
         Raises:
-          AgenticError: actions of another shape or not finite; a row that has not been reset, or
-            not since it was done; a simulation that diverged.
+          AgenticError: actions have another shape or are not finite; a row was not reset, at first
+            or since it was done; the simulation diverged.
         """
         actions = np.asarray(actions)
         expected = (self.num, self.task.action_size)
@@ -80,7 +80,9 @@ class Simulation(ABC):
             raise AgenticError(f"actions have shape {actions.shape}: {self.task.name} needs "
                                f"{expected}, one action per row")  # fmt: skip
         if not np.isfinite(actions).all():
-            raise AgenticError("actions hold a value that is not finite: every action must be")
+            raise AgenticError(
+                "actions hold a value that is not finite; every value must be finite"
+            )
         if not self._running.all():
             waiting = np.flatnonzero(~self._running).tolist()
             raise AgenticError(f"rows {waiting} are not in an episode: reset them before stepping")
@@ -94,19 +96,19 @@ class Simulation(ABC):
         """Return a picture of `row`, uint8 [height, width, 3].
 
         Raises:
-          AgenticError: this machine can draw neither through EGL nor through OSMesa.
+          AgenticError: neither EGL nor OSMesa can draw on this machine.
         """
         model, data = self._scene(row)
-        # Rows may differ in their model; an OpenGL context holds the meshes of one.
+        # Rows may have different models, and an OpenGL context holds the meshes of only one.
         key = (id(model), height, width)
         if key not in self._renderers:
-            # A quadruped is best seen from the side, every other domain from its first camera.
+            # Camera 2 shows a quadruped from the side; the first camera suits every other domain.
             camera = 2 if self.task.domain == "quadruped" else 0
             self._renderers[key] = Renderer(model, height, width, camera)
         return self._renderers[key](data)
 
     def close(self) -> None:
-        """Free what `render` holds; the simulation itself may go on."""
+        """Free the OpenGL contexts of `render`; the simulation itself may go on."""
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()

@@ -1,4 +1,4 @@
-"""Simulation of tasks whose model changes with every episode: a loop over dm_control."""
+"""Simulation of a task whose model changes with every episode: a loop over dm_control."""
 
 from copy import copy
 
@@ -14,16 +14,16 @@ from agentic.simulation.tasks import Task
 class LoopSimulation(Simulation):
     """One dm_control environment per row.
 
-    Serves point_mass_hard, whose tendons are drawn anew in each episode, and quadruped_escape,
-    whose terrain is: a batch shares one model among its rows and cannot hold per-row terrain.
+    It serves point_mass_hard, which draws its tendons anew in each episode, and quadruped_escape,
+    which draws its terrain. The rows of a batch share one model, so it cannot hold either.
     """
 
     def __init__(self, task: Task, num: int):
         if not task.in_suite:
-            raise AgenticError(f"{task.name} is not in dm_control's suite: simulate it as a batch")
+            raise AgenticError(f"{task.name} is not in dm_control's suite: simulate it in a batch")
         super().__init__(task, num)
         self._environments = [dm_environment.load(task) for _ in range(num)]
-        self._controls = dm_environment.Controls(self._environments[0].physics.model.ptr)
+        self._scale = dm_environment.ActuatorScale(self._environments[0].physics.model.ptr)
 
     @property
     def physics(self) -> np.ndarray:
@@ -33,12 +33,10 @@ class LoopSimulation(Simulation):
         return dm_environment.reset(self._environments[row], seed)
 
     def _step_rows(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        controls = self._controls(actions)
-        steps = [
-            each.step(control) for each, control in zip(self._environments, controls, strict=True)
-        ]
+        inputs = self._scale(actions)
+        steps = [each.step(row) for each, row in zip(self._environments, inputs, strict=True)]
         return (
-            np.stack([dm_environment.flatten(step.observation) for step in steps]),
+            np.stack([dm_environment.flat_observation(step.observation) for step in steps]),
             np.array([step.reward for step in steps], dtype=np.float64),
         )
 

@@ -1,4 +1,4 @@
-"""Which of the two implementations simulates a task."""
+"""The choice between the two implementations of a simulation: batched or looped."""
 
 from agentic.errors import AgenticError
 from agentic.simulation.batched import BatchSimulation
@@ -13,9 +13,9 @@ def make_simulation(task: str, num: int, threads: int = 0) -> Simulation:
     Args:
       task: a task name, for example "walker_run".
       num: how many simulations, at least 1.
-      threads: threads that step them, 0 for as many as the work is worth, at most every CPU; the
-        results are the same bit for bit.
-        Tasks whose model changes with every episode step in a loop and leave it unused.
+      threads: number of threads; 0 picks a number that suits the amount of work, at most one per
+        CPU. The results are the same bit for bit. Tasks whose model changes with every episode
+        step in a loop and ignore it.
 
     Raises:
       AgenticError: unknown task, or `num` or `threads` out of range.
@@ -24,7 +24,7 @@ def make_simulation(task: str, num: int, threads: int = 0) -> Simulation:
     if num < 1:
         raise AgenticError(f"num is {num}: a simulation needs at least 1 row")
     if threads < 0:
-        raise AgenticError(f"threads is {threads}: it must be at least 0 (0 lets the work decide)")
+        raise AgenticError(f"threads is {threads}: it must be at least 0 (0 picks a number)")
     if spec.fixed_model:
         return BatchSimulation(spec, num, threads)
     return LoopSimulation(spec, num)

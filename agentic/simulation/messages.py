@@ -1,18 +1,18 @@
-"""Log messages of dm_control that no user can act upon."""
+"""Silence for log messages of dm_control that no user can act on."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _USELESS = (
-    "settotalmass",  # the suite's quadruped has an attribute that MuJoCo calls deprecated
-    "Failed to converge",  # jaco's first pose was out of reach, so that another one is drawn
+    "settotalmass",  # the suite's quadruped uses an attribute that MuJoCo calls deprecated
+    "Failed to converge",  # a pose that was drawn for jaco is out of reach; it draws another
 )
 
 
 @contextmanager
 def without_messages() -> Iterator[None]:
-    """Silence the useless messages inside, and nothing else."""
+    """Silence these messages, and no others, inside the block."""
     logger = logging.getLogger("absl")
 
     def keep(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Rewards and observations of stored states: what relabelling a data set needs."""
+"""Rewards and observations of stored states, as relabelling a data set needs them."""
 
 import functools
 import threading
@@ -13,8 +13,8 @@ from agentic.simulation import dm_environment
 from agentic.simulation.domains import domain_kind, make_domain
 from agentic.simulation.tasks import Task, get_task
 
-# States that are forwarded together: enough to feed every thread, little enough to stay in cache.
-CHUNK = 1024
+# States in one batch: enough to feed every thread, few enough to stay in the processor's cache.
+BATCH_STATES = 1024
 
 
 def rewards(
@@ -25,16 +25,16 @@ def rewards(
     Args:
       task: a task name, for example "walker_run".
       physics: [N, P] states in dm_control's layout: positions, velocities, activations.
-      actions: [N, A], the action that led to each state; it is written to the controls first, so
-        that the result is the environment's reward. None leaves the controls at zero, as
-        ExoRL's relabelling does; rewards that read the control then differ from the environment.
-      threads: how many compute; the result is the same bit for bit.
+      actions: [N, A], the action that led to each state. It sets the actuators first, so that the
+        result is the environment's reward. None leaves the actuators at zero, as ExoRL's
+        relabelling does; rewards that depend on the action then differ from the environment's.
+      threads: number of threads; the result is the same bit for bit.
 
     Returns:
       [N] float64.
 
     Raises:
-      AgenticError: unknown task, wrong shape, or a state or action that is not finite.
+      AgenticError: the task is unknown, a shape is wrong, or a value is not finite.
     """
     spec = get_task(task)
     physics = _checked("physics", physics, spec, spec.physics_size)
@@ -54,28 +54,28 @@ def rewards(
 
 
 def observations(task: str, physics: np.ndarray, threads: int = 1) -> np.ndarray:
-    """Return the observation of each stored state as an episode that starts there would show it.
+    """Return the observation of each stored state, as an episode that starts there would show it.
 
-    Force, torque and acceleration sensors (quadruped, jaco) are computed without actuation, as in
-    dm_control after a reset; within an episode they show the last substep instead, which a state
-    does not record.
+    Force, torque and acceleration sensors (quadruped, jaco) are computed without actuation, as
+    dm_control does after a reset. Within an episode they show the last substep instead, which a
+    state does not record.
 
     Args:
       task: a task name, for example "walker_run".
       physics: [N, P] states in dm_control's layout: positions, velocities, activations.
-      threads: how many compute; the result is the same bit for bit.
+      threads: number of threads; the result is the same bit for bit.
 
     Returns:
       [N, O] float32.
 
     Raises:
-      AgenticError: unknown task, wrong shape, a state that is not finite, or quadruped_escape,
-        whose observation needs the terrain of the episode.
+      AgenticError: the task is unknown, a shape is wrong, a value is not finite, or the task is
+        quadruped_escape, whose observation needs the terrain of the episode.
     """
     spec = get_task(task)
     if task == "quadruped_escape":
         raise AgenticError(
-            "quadruped_escape observes its terrain, which stored states do not hold: "
+            "quadruped_escape observes its terrain, which stored states do not hold; "
             "use the stored observations"
         )
     physics = _checked("physics", physics, spec, spec.physics_size)
@@ -95,51 +95,50 @@ def _checked(what: str, values: np.ndarray, task: Task, size: int) -> np.ndarray
             f"{what} have shape {values.shape}: {task.name} needs [number of states, {size}]"
         )
     if not np.isfinite(values).all():
-        raise AgenticError(f"{what} hold a value that is not finite: every value must be")
+        raise AgenticError(f"{what} hold a value that is not finite; every value must be finite")
     return values
 
 
 class _StoredStates:
-    """A batch of `CHUNK` states of one task that is filled, forwarded and read again and again."""
+    """A batch of states of one task, filled, computed and read again and again."""
 
     def __init__(self, task: Task, stage: mujoco.mjtStage, threads: int):
         self.lock = threading.Lock()  # a batch serves one Python thread at a time
         self._model = dm_environment.load(task).physics.model.ptr
-        # As dm_control's reset_context does: a stored state comes with no meaningful actuation.
+        # dm_control's reset_context does so too: a stored state has no meaningful actuation.
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
-        self._controls = dm_environment.Controls(self._model)
+        self._scale = dm_environment.ActuatorScale(self._model)
         if stage != mujoco.mjtStage.mjSTAGE_ACC:
-            # Positions and velocities are given; contacts and limits bear on accelerations alone,
-            # and finding them is half of the work.
+            # Positions and velocities are given. Contacts and limits change accelerations alone,
+            # and finding them would be half of the work.
             self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
             self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
-        self._batch = Batch(self._model, nsim=CHUNK, nthread=threads)
+        self._batch = Batch(self._model, nsim=BATCH_STATES, nthread=threads)
         self.domain = make_domain(task.domain, self._batch, self._model)
 
     def forward(
         self, physics: np.ndarray, actions: np.ndarray | None, stage: mujoco.mjtStage
     ) -> Iterator[slice]:
-        """Compute chunk after chunk up to `stage`; yield which states the first rows now hold."""
+        """Compute one batch after another up to `stage`; yield which states its rows now hold."""
         batch, model = self._batch, self._model
         cuts = np.cumsum([model.nq, model.nv])
-        for start in range(0, len(physics), CHUNK):
-            part = slice(start, min(start + CHUNK, len(physics)))
+        for start in range(0, len(physics), BATCH_STATES):
+            part = slice(start, min(start + BATCH_STATES, len(physics)))
             rows = np.arange(part.stop - part.start)
             if stage == mujoco.mjtStage.mjSTAGE_ACC:
-                # The solver starts from what the row's last state left behind; what comes before
-                # it reads nothing but the values below, so that no state depends on another.
+                # The solver would start from what the row's last state left behind. The stages
+                # before it read only the values below, so no state depends on another.
                 batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
             for name, values in zip(
                 ("qpos", "qvel", "act"), np.split(physics[part], cuts, axis=1), strict=True
             ):
                 batch.bind(name)[rows] = values
-            control = 0.0 if actions is None else self._controls(actions[part])
-            batch.bind("ctrl")[rows] = control
+            batch.bind("ctrl")[rows] = 0.0 if actions is None else self._scale(actions[part])
             batch.forward(rows, stage=stage)
             yield part
 
 
-# As many as the tasks of the domain with most of them: a data set is labelled episode by episode.
+# A data set is labelled episode by episode with all tasks of its domain, at most eight.
 @functools.lru_cache(maxsize=8)
 def _stored_states(task: str, stage: mujoco.mjtStage, threads: int) -> _StoredStates:
     return _StoredStates(get_task(task), stage, threads)

@@ -1,6 +1,6 @@
-"""The tasks that can be simulated: a static table, so that asking for sizes loads no simulator.
+"""The table of all tasks. It is static, so that asking for sizes loads no simulator.
 
-The figures are those of dm_control 1.0.50; a test compares every row with the real environment.
+The numbers are those of dm_control 1.0.50; a test compares every row with the real environment.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from agentic.errors import AgenticError, closest
 
 @dataclass(frozen=True)
 class Task:
-    """What a task looks like from outside, and where its model and initial states come from."""
+    """A task's name, sizes and time limit, and where its model and initial states come from."""
 
     name: str  # "walker_run": the domain, then the goal; either may contain underscores
     domain: str  # "walker": one robot and one observation
@@ -18,15 +18,15 @@ class Task:
     observation_size: int  # O
     action_size: int  # A, every action in [-1, 1]
     physics_size: int  # P = positions + velocities + activations
-    episode_length: int  # control steps until the time limit
+    episode_length: int  # steps until the time limit
     control_timestep: float  # seconds from one action to the next
-    # The dm_control suite task that gives the model and the initial states; None for our own.
+    # The task of dm_control's suite that gives the model and the initial states; None for our own.
     suite_task: str | None
     fixed_model: bool  # False where every episode changes the model itself
 
     @property
     def in_suite(self) -> bool:
-        """Whether dm_control has this very task, not only its model and initial states."""
+        """Whether dm_control has this task with its reward, not only the model."""
         return self.suite_task == self.goal
 
 
@@ -105,7 +105,7 @@ def get_task(name: str) -> Task:
     """Return the task called `name`, for example "walker_run".
 
     Raises:
-      AgenticError: no task has this name; the message names the closest one.
+      AgenticError: the name is unknown; the message gives the closest one.
     """
     if name not in TASKS:
         raise AgenticError(f"unknown task {name!r}: {closest(name, TASKS)}")

@@ -54,7 +54,7 @@ def recorded():
         for _ in range(steps):
             actions.append(rng.uniform(-1, 1, spec.action_size).astype(np.float32))
             now = env.step(actions[-1])
-            observations.append(dm_environment.flatten(now.observation))
+            observations.append(dm_environment.flat_observation(now.observation))
             rewards.append(now.reward)
             physics.append(env.physics.get_state())
         kept = {"observations": observations, "actions": actions, "rewards": rewards}

@@ -51,7 +51,7 @@ def moved(world, state, actions):
     with world.physics.reset_context():
         world.physics.set_state(state)
     reached = []
-    for control in dm_environment.Controls(world.physics.model.ptr)(actions):
+    for control in dm_environment.ActuatorScale(world.physics.model.ptr)(actions):
         world.physics.set_control(control)
         world.physics.step(dm_environment.substeps(world))
         reached.append(world.physics.get_state())

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from support.recording import controls, flat, load, reward_of, smooth_actions
+from support.recording import flat, load, reward_of, scaled, smooth_actions
 
 from agentic.errors import AgenticError
 from agentic.simulation import make_simulation
-from agentic.simulation.dm_environment import Controls
+from agentic.simulation.dm_environment import ActuatorScale
 from agentic.simulation.tasks import TASKS, get_task, task_names
 
 WHOLE_EPISODE = {"cartpole_swingup", "cheetah_run", "walker_walk", "quadruped_run"}
@@ -24,11 +24,11 @@ def test_steps_as_dm_control_does(name):
     # The other rows start elsewhere and act otherwise: they must not matter.
     first = simulation.reset(np.array([2, 1, 0]), [(3, 2), (3, 1), (3, 0)])
     ours, theirs = [(first[1], simulation.physics[1], 0, False)], []
-    step, control = environment.reset(), controls(environment, actions[:, 1])
+    step, inputs = environment.reset(), scaled(environment, actions[:, 1])
     reward = reward_of(name, environment)
     theirs.append((flat(step.observation), environment.physics.get_state(), 0, False))
     for index in range(steps):
-        step = environment.step(control[index])
+        step = environment.step(inputs[index])
         observation = flat(step.observation)
         state = environment.physics.get_state()
         theirs.append((observation, state, reward(environment.physics), step.last()))
@@ -45,14 +45,14 @@ def test_steps_as_dm_control_does(name):
 
 
 @pytest.mark.parametrize("name", ["walker_run", "quadruped_walk"])
-def test_actions_span_the_range_of_the_controls(name):
+def test_actions_span_the_range_of_the_actuators(name):
     task, environment = get_task(name), load(name)
     action = environment.action_spec()
     low, high = action.minimum, action.maximum
     half = 0.5 * np.ones(task.action_size)
     expected = [low, low, (low + high) / 2, low + 0.75 * (high - low), high, high]
     actions = np.stack([-4 * half, -2 * half, 0 * half, half, 2 * half, 4 * half])
-    observed = Controls(environment.physics.model.ptr)(actions)
+    observed = ActuatorScale(environment.physics.model.ptr)(actions)
     np.testing.assert_allclose(observed, expected, rtol=0, atol=1e-15)
 
 

@@ -6,7 +6,7 @@ from support.recording import episode, loop_states
 
 from agentic.errors import AgenticError
 from agentic.simulation import observations, rewards
-from agentic.simulation.states import CHUNK
+from agentic.simulation.states import BATCH_STATES
 from agentic.simulation.tasks import task_names
 
 
@@ -46,7 +46,7 @@ def test_observations_of_recorded_states_are_those_recorded(name):
 
 def test_a_state_does_not_depend_on_its_neighbours():
     physics, actions = near_and_far("quadruped_walk")
-    order = np.random.default_rng(0).integers(len(physics), size=CHUNK + 7)
+    order = np.random.default_rng(0).integers(len(physics), size=BATCH_STATES + 7)
     expected = rewards("quadruped_walk", physics, actions)
     shuffled = rewards("quadruped_walk", physics[order], actions[order])
     np.testing.assert_array_equal(shuffled, expected[order])

@@ -1,13 +1,13 @@
 """Laws: a picture shows its row, or one sentence says what to install; videos hold every frame."""
 
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from agentic.errors import AgenticError
-from agentic.simulation import make_simulation, video, write_video
+from agentic.simulation import dm_environment, make_simulation, write_video
+from agentic.simulation.tasks import get_task
+from agentic.simulation.video import Renderer, encoder
 
 
 @pytest.mark.parametrize("name", ["walker_run", "point_mass_maze_reach_top_left"])
@@ -27,12 +27,10 @@ def test_picture_shows_its_row_or_says_what_to_install(name):
     simulation.close()
 
 
-def test_a_machine_without_drivers_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(video, "_BACKENDS", ("nowhere", "neither"))
-    simulation = make_simulation("cartpole_balance", 1)
-    simulation.reset([0], [(0,)])
+def test_a_machine_without_drivers_says_what_to_install():
+    model = dm_environment.load(get_task("cartpole_balance")).physics.model.ptr
     with pytest.raises(AgenticError, match=r"nowhere: .*neither: .*install an EGL driver"):
-        simulation.render(0)
+        Renderer(model, 48, 64, camera=0, backends=("nowhere", "neither"))
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
@@ -58,23 +56,26 @@ def test_an_mp4_is_the_same_every_time_or_one_sentence_says_what_is_missing(tmp_
     assert content[4:8] == b"ftyp" and content == paths[1].read_bytes()
 
 
-def test_without_an_encoder_one_sentence_says_what_brings_one(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    monkeypatch.setattr("shutil.which", lambda name: None)
+def test_without_an_encoder_one_sentence_says_what_brings_one(tmp_path):
+    def find_encoder():
+        return encoder(bundled=lambda: None, installed={}.get)
+
     with pytest.raises(AgenticError, match=r"lacks: pip install \"agentic\[video\]\" brings one"):
-        write_video(tmp_path / "video.mp4", [np.zeros((8, 8, 3), np.uint8)], fps=25)
+        write_video(tmp_path / "video.mp4", [np.zeros((8, 8, 3), np.uint8)], 25, find_encoder)
     assert not list(tmp_path.iterdir())
+    assert encoder(bundled=lambda: None, installed={"ffmpeg": "/bin/ffmpeg"}.get) == "/bin/ffmpeg"
+    assert encoder(bundled=lambda: "ours", installed={"ffmpeg": "/bin/ffmpeg"}.get) == "ours"
 
 
-def test_an_encoder_that_fails_is_quoted(tmp_path, monkeypatch):
+def test_an_encoder_that_fails_is_quoted(tmp_path):
     program = tmp_path / "ffmpeg"
     program.write_text(
         "#!/bin/sh\ncat > /dev/null\necho first >&2\necho Unknown encoder >&2\nexit 1\n"
     )
     program.chmod(0o755)
-    monkeypatch.setattr(video, "encoder", lambda: str(program))
     with pytest.raises(AgenticError, match=r"cannot write an mp4 \(Unknown encoder\)"):
-        write_video(tmp_path / "video.mp4", [np.zeros((8, 8, 3), np.uint8)], fps=25)
+        frames = [np.zeros((8, 8, 3), np.uint8)]
+        write_video(tmp_path / "video.mp4", frames, 25, find_encoder=lambda: str(program))
     assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
 
 
@@ -82,7 +83,7 @@ def test_mistakes_are_met_with_a_sentence(tmp_path):
     frame = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(AgenticError, match=r"end with .mp4, .gif or .webp"):
         write_video(tmp_path / "video.avi", [frame], fps=25)
-    with pytest.raises(AgenticError, match="7 x 8 cannot go into an mp4: both must be even"):
+    with pytest.raises(AgenticError, match="7 x 8 cannot go into an mp4; both must be even"):
         write_video(tmp_path / "video.mp4", [frame[1:]], fps=25)
     with pytest.raises(AgenticError, match="at least one"):
         write_video(tmp_path / "video.gif", [], fps=25)

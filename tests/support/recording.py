@@ -111,7 +111,7 @@ def flat(observation):
     return np.concatenate([np.ravel(part) for part in observation.values()])
 
 
-def controls(environment, actions):
+def scaled(environment, actions):
     """Return actions [n, A], clipped to [-1, 1], on the scale of the environment's own actions."""
     action = environment.action_spec()
     centre, half = (action.minimum + action.maximum) / 2, (action.maximum - action.minimum) / 2
@@ -143,14 +143,14 @@ def episode(name, steps=20):
 def loop_states(name, physics, actions):
     """Return dm_control's answers for stored states, one by one, after a reset of each.
 
-    They are the rewards with control at zero [n], the rewards with the actions as control [n],
-    and the observations [n, O] with control at zero.
+    They are the rewards with the actuators at zero [n], the rewards with the actions applied [n],
+    and the observations [n, O] with the actuators at zero.
     """
     environment = load(name)
     simulator = environment.physics
     reward = reward_of(name, environment)
     zero, with_actions, observations = [], [], []
-    for state, control in zip(physics, controls(environment, actions), strict=True):
+    for state, inputs in zip(physics, scaled(environment, actions), strict=True):
         try:
             with simulator.reset_context():
                 simulator.set_state(state)
@@ -158,6 +158,6 @@ def loop_states(name, physics, actions):
             pass
         zero.append(reward(simulator))
         observations.append(flat(environment.task.get_observation(simulator)))
-        simulator.set_control(control)
+        simulator.set_control(inputs)
         with_actions.append(reward(simulator))
     return np.array(zero), np.array(with_actions), np.array(observations)

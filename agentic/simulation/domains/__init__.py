@@ -1,10 +1,10 @@
-"""One file per domain: what its robots observe and what its goals reward, for many rows at once.
+"""One file per domain: the observations of its robots and the rewards of its goals, row by row.
 
-A domain is made with a batch and binds what it reads at construction, because a derived field is
+A domain is made with a batch. It binds the fields that it reads at once, because a derived field is
 current only after the first call that follows its binding. `observe()` returns [N, O] float64 and
 `reward(goal)` returns [N] float64, both for the batch's present state. The formulas are those of
 dm_control's suite (Tassa et al. 2018, arXiv 1801.00690) and of ExoRL (Yarats et al. 2022, arXiv
-2201.13425); `reward_stage` and `observation_stage` say how far MuJoCo must compute for them.
+2201.13425). `reward_stage` and `observation_stage` name the stage up to which MuJoCo must compute.
 """
 
 from typing import Protocol
@@ -45,10 +45,10 @@ _DOMAINS = {
 
 
 def domain_kind(name: str) -> type[Domain]:
-    """Return the class of the domain called `name`, which tells its stages without a batch."""
+    """Return the class of the domain called `name`; its stages are known without a batch."""
     return _DOMAINS[name]
 
 
 def make_domain(name: str, batch: Batch, model: mujoco.MjModel) -> Domain:
-    """Return the domain called `name`, reading from `batch`, whose rows simulate `model`."""
+    """Return the domain called `name`, which reads from `batch`, whose rows simulate `model`."""
     return _DOMAINS[name](batch, model)

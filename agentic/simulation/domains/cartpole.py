@@ -11,7 +11,7 @@ _FIRST_POLE = 2  # body 0 is the world, body 1 the cart
 
 
 class Cartpole:
-    """Reads cart position, pole orientations and controls."""
+    """Reads cart position, pole orientations and actuator inputs."""
 
     reward_stage = mujoco.mjtStage.mjSTAGE_POS
     observation_stage = mujoco.mjtStage.mjSTAGE_POS
@@ -36,9 +36,9 @@ class Cartpole:
     def _smooth(self) -> np.ndarray:
         upright = (self._cosines() + 1) / 2
         centred = (1 + around(self._qpos[:, 0], 0, margin=2)) / 2
-        control = gentle(self._ctrl[:, 0])
+        effort = gentle(self._ctrl[:, 0])
         velocity = around(self._qvel[:, 1:], 0, margin=5).min(axis=1)
-        return upright.mean(axis=1) * ((4 + control) / 5) * ((1 + velocity) / 2) * centred
+        return upright.mean(axis=1) * ((4 + effort) / 5) * ((1 + velocity) / 2) * centred
 
     def _cosines(self) -> np.ndarray:
         return self._xmat[:, _FIRST_POLE:, _ZZ]

@@ -1,4 +1,4 @@
-"""Jaco: an arm whose hand is to reach one of four places on the table."""
+"""Jaco: an arm whose hand should reach one of four places on the table."""
 
 import mujoco
 import numpy as np

@@ -8,7 +8,7 @@ from agentic.simulation.domains.tolerance import around, gentle
 
 
 class PointMass:
-    """Reads positions, velocities, controls and the places of ball and target."""
+    """Reads positions, velocities, actuator inputs and the places of ball and target."""
 
     reward_stage = mujoco.mjtStage.mjSTAGE_POS
     observation_stage = mujoco.mjtStage.mjSTAGE_POS

@@ -9,7 +9,7 @@ from agentic.simulation.worlds.point_mass_maze import TARGETS
 
 
 class PointMassMaze:
-    """Reads positions, velocities, controls and the place of the ball."""
+    """Reads positions, velocities, actuator inputs and the place of the ball."""
 
     reward_stage = mujoco.mjtStage.mjSTAGE_POS
     observation_stage = mujoco.mjtStage.mjSTAGE_POS

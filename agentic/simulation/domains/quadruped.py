@@ -7,8 +7,8 @@ from mujoco.batch import Batch
 from agentic.simulation.domains.tolerance import at_least, at_most
 
 _ZZ = 8  # entry of a row-major rotation matrix
-_SPEED = {"walk": 0.5, "run": 5}  # metres per second at which moving is rewarded fully
-_JUMP = 1.0  # metres above ground at which the centre of mass is rewarded fully
+_SPEED = {"walk": 0.5, "run": 5}  # metres per second that earn the full reward
+_JUMP = 1.0  # metres of the centre of mass above ground that earn the full reward
 _SENSOR = mujoco.mjtSensor
 
 
@@ -114,6 +114,6 @@ def _closeness(difference: np.ndarray, radius: float, arena: float) -> np.ndarra
 
 
 def _addresses(model: mujoco.MjModel, *types: mujoco.mjtSensor) -> np.ndarray:
-    """Return where sensors of these types write into `sensordata`, in the model's order."""
+    """Return the places in `sensordata` of the sensors of these types, in the model's order."""
     sensors = np.flatnonzero(np.isin(model.sensor_type, types))
     return np.concatenate([model.sensor_adr[i] + np.arange(model.sensor_dim[i]) for i in sensors])

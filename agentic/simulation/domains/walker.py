@@ -7,9 +7,9 @@ from mujoco.batch import Batch
 from agentic.simulation.domains.tolerance import at_least, soft_at_least
 
 _XX, _XZ, _ZZ = 0, 2, 8  # entries of a row-major rotation matrix
-_HEIGHT = 1.2  # metres from which the torso counts as standing
-_SPEED = {"walk": 1, "run": 8}  # metres per second at which moving is rewarded fully
-_FLIP = 5  # angular momentum about y at which flipping is rewarded fully
+_HEIGHT = 1.2  # metres of the torso above ground that count as standing
+_SPEED = {"walk": 1, "run": 8}  # metres per second that earn the full reward
+_FLIP = 5  # angular momentum about y that earns the full reward
 
 
 class Walker:
@@ -23,7 +23,7 @@ class Walker:
         self._xmat = batch.bind("xmat")
         self._xpos = batch.bind("xpos")
         self._sensordata = batch.bind("sensordata")
-        # Computed because the model has a velocity sensor of the same subtree.
+        # MuJoCo computes it because the model has a velocity sensor of the same subtree.
         self._momentum = batch.bind("subtree_angmom")
         self._torso = model.body("torso").id
         [self._speed] = model.sensor("torso_subtreelinvel").adr

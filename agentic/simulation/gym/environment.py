@@ -1,4 +1,4 @@
-"""One simulated task as a gymnasium environment."""
+"""One episode at a time of a task, as a gymnasium environment."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ RENDER_SIZE = (240, 320)  # height and width in pixels
 class TaskEnv(gymnasium.Env):
     """A task with flat float32 spaces; episodes are truncated at the time limit, never terminated.
 
-    Without a seed, `reset` goes on with the generator that the last seed started.
+    Without a seed, `reset` keeps drawing from the generator that the last seed started.
     """
 
     metadata = {"render_modes": RENDER_MODES}  # noqa: RUF012  gymnasium's own declaration
@@ -34,12 +34,16 @@ class TaskEnv(gymnasium.Env):
         """Start an episode; return its first observation [O] float32 and an empty dictionary."""
         super().reset(seed=seed)
         if options:
-            raise AgenticError(f"options {sorted(options)} are unknown: a task takes none")
+            raise AgenticError(f"options {sorted(options)} are unknown; a task takes none")
         [observation] = self._simulation.reset(np.array([0]), [episode_seed(self.np_random)])
         return observation, {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take one control step with `action` [A] in [-1, 1]."""
+        """Take one step with `action` [A] in [-1, 1].
+
+        Returns the observation [O] float32, the reward, terminated (always False), truncated, and
+        an empty dictionary.
+        """
         observations, rewards, done = self._simulation.step(np.asarray(action)[None])
         return observations[0], float(rewards[0]), False, bool(done[0]), {}
 
@@ -50,7 +54,7 @@ class TaskEnv(gymnasium.Env):
         return self._simulation.render(0, *RENDER_SIZE)
 
     def close(self) -> None:
-        """Free what rendering holds."""
+        """Free the OpenGL context of `render`."""
         self._simulation.close()
 
 
@@ -61,7 +65,7 @@ def check_render_mode(render_mode: str | None) -> None:
 
 
 def metadata(task: Task) -> dict[str, Any]:
-    """Return what gymnasium wants to know about rendering `task`."""
+    """Return gymnasium's metadata about rendering `task`."""
     return {"render_modes": RENDER_MODES, "render_fps": round(1 / task.control_timestep)}
 
 

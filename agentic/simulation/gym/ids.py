@@ -1,7 +1,8 @@
-"""Gymnasium identifiers for every task; registering loads no simulator.
+"""Gymnasium identifiers for every task; registering them loads no simulator.
 
-Gymnasium is heavy and not every command needs it, so `import agentic` waits for whoever imports it:
-the identifiers are there after `import agentic` and `import gymnasium`, in either order.
+Gymnasium is heavy and not every command needs it. So `import agentic` does not import it, but waits
+for the first import elsewhere: the identifiers exist after `import agentic` and
+`import gymnasium`, in either order.
 """
 
 import importlib.util
@@ -29,7 +30,7 @@ def register() -> None:
 
 
 def environment_spec(task: str) -> Any:
-    """Return gymnasium's specification of a task's environment, from which it can be made."""
+    """Return the specification from which gymnasium makes a task's environment."""
     import gymnasium
 
     from agentic.simulation.tasks import get_task
@@ -40,7 +41,7 @@ def environment_spec(task: str) -> Any:
 
 
 def register_with_gymnasium() -> None:
-    """Register now if gymnasium is imported, else as soon as it is."""
+    """Register now if gymnasium is imported already, else as soon as it is."""
     if "gymnasium" in sys.modules:
         register()
     else:
@@ -48,7 +49,7 @@ def register_with_gymnasium() -> None:
 
 
 class _Waiting:
-    """Stands in front of the import system until gymnasium is asked for, and then steps aside."""
+    """An import hook that waits for the first import of gymnasium and then removes itself."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != "gymnasium":

@@ -2,8 +2,8 @@
 
     envs = gymnasium.make_vec("agentic/walker_run-v0", num_envs=8, threads=2)
 
-Environment i is what `TaskEnv` is after the same seed and actions, bit for bit. All episodes have
-one length, so with autoreset all end at the same step:
+Environment i equals a `TaskEnv` with the same seed and actions, bit for bit. All episodes have the
+same length, so with autoreset they all end at the same step:
 
     mode         step T                               step T + 1
     next step    truncated, last observation          action ignored, reward 0, first observation
@@ -40,11 +40,11 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     Args:
       task: a task name, for example "walker_run".
       num_envs: how many episodes side by side, at least 1.
-      threads: threads that step them, 0 for as many as the work is worth, at most every CPU; the
-        results are the same bit for bit.
+      threads: number of threads; 0 picks a number that suits the amount of work, at most one per
+        CPU. The results are the same bit for bit.
       render_mode: None, or "rgb_array" for one picture per environment.
-      autoreset_mode: how the next episode starts, a gymnasium AutoresetMode or its value; declared
-        in `metadata`.
+      autoreset_mode: how the next episode starts: a gymnasium AutoresetMode or its value, also
+        found in `metadata`.
     """
 
     metadata = {  # noqa: RUF012  gymnasium's own declaration
@@ -84,16 +84,16 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         """Start an episode in every environment, or in those of a mask.
 
         Args:
-          seed: environment i gets seed + i, or the i-th of a sequence; where it is None, the
-            environment goes on with the generator that its last seed started.
-          options: nothing, or {"reset_mask": [num_envs] bool} to leave the others as they are,
-            where autoreset is disabled.
+          seed: environment i gets seed + i, or the i-th of a sequence. With None, an environment
+            keeps drawing from the generator that its last seed started.
+          options: nothing, or, where autoreset is disabled, {"reset_mask": [num_envs] bool}, which
+            leaves the others as they are.
 
         Returns:
           The observations [num_envs, O] float32 and an empty dictionary.
 
         Raises:
-          AgenticError: another number of seeds, an unknown option, or a mask that does not fit.
+          AgenticError: the number of seeds or the mask does not fit, or an option is unknown.
         """
         rows = self._rows_to_reset(dict(options or {}))
         for row, row_seed in zip(rows, self._seeds_of(seed)[rows], strict=True):
@@ -104,15 +104,15 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         return self._observations.copy(), {}
 
     def step(self, actions: np.ndarray) -> Step:
-        """Take one control step with `actions` [num_envs, A] in [-1, 1].
+        """Take one step with `actions` [num_envs, A] in [-1, 1].
 
         Returns:
           observations [num_envs, O] float32, rewards [num_envs] float64, terminations and
-          truncations [num_envs] bool, and a dictionary, which holds "final_obs" and "final_info"
-          where episodes ended and others started in the same step.
+          truncations [num_envs] bool, and a dictionary. It holds "final_obs" and "final_info" where
+          new episodes start in the step that ends the old ones.
 
         Raises:
-          AgenticError: actions that do not fit, or an environment that must be reset first.
+          AgenticError: the actions do not fit, or an environment must be reset first.
         """
         none = np.zeros(self.num_envs, dtype=bool)
         if self._ended:  # only in next-step mode
@@ -133,7 +133,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         return tuple(self._simulation.render(row, *RENDER_SIZE) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free what rendering holds."""
+        """Free the OpenGL contexts of `render`."""
         self._simulation.close()
 
     @property
@@ -152,7 +152,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         self._ended = False
 
     def _final(self) -> dict[str, Any]:
-        """Return what gymnasium says about episodes that were replaced at once."""
+        """Return gymnasium's information on episodes that ended and were replaced at once."""
         final = np.full(self.num_envs, None, dtype=object)
         final[:] = list(self._observations.copy())
         every = np.ones(self.num_envs, dtype=bool)
@@ -164,7 +164,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
             seed = [None if seed is None else int(seed) + row for row in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise AgenticError(
-                f"{len(seed)} seeds for {self.num_envs} environments: give one number, or one per "
+                f"{len(seed)} seeds for {self.num_envs} environments; give one number, or one per "
                 "environment"
             )
         return np.array([None if each is None else int(each) for each in seed], dtype=object)
@@ -172,13 +172,13 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     def _rows_to_reset(self, options: dict[str, Any]) -> np.ndarray:
         mask = options.pop("reset_mask", None)
         if options:
-            raise AgenticError(f"options {sorted(options)} are unknown: valid: reset_mask")
+            raise AgenticError(f"options {sorted(options)} are unknown; valid: reset_mask")
         if mask is None:
             return np.arange(self.num_envs)
         if self._autoreset is not AutoresetMode.DISABLED:
             raise AgenticError(
                 f"reset_mask would put episodes out of step, which {self._autoreset.value} "
-                "autoreset does not allow: make the environments with autoreset_mode='Disabled'"
+                "autoreset does not allow; make the environments with autoreset_mode='Disabled'"
             )
         mask = np.asarray(mask)
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():

@@ -1,8 +1,7 @@
 """The worlds that ExoRL adds to dm_control's suite: their models and initial states.
 
-Each module makes a dm_control environment out of a model and a task that draws initial states from
-its own `random`. Rewards are not theirs: `agentic.simulation.domains` has all of them, for many
-rows at once.
+Each module makes a dm_control environment out of a model and a task, which draws initial states
+from its own `random`. `agentic.simulation.domains` computes the rewards, for many rows at once.
 """
 
 from dm_control.rl import control

@@ -1,4 +1,4 @@
-"""What a world tells dm_control: how episodes start and what is observed, but no rewards."""
+"""A world's side of dm_control: how episodes start and what is observed, but no rewards."""
 
 from abc import abstractmethod
 from typing import Any
@@ -8,10 +8,10 @@ from dm_control.rl import control
 
 
 class InitialStates(control.Task):
-    """A dm_control task without rewards; each draw comes from `random`."""
+    """A dm_control task without rewards; every draw comes from `random`."""
 
     def __init__(self) -> None:
-        # Put into the state that a seed determines before every episode.
+        # `dm_environment.reset` sets its state from a seed before every episode.
         self.random = np.random.RandomState(0)
 
     @abstractmethod
@@ -20,7 +20,7 @@ class InitialStates(control.Task):
 
     @abstractmethod
     def get_observation(self, physics: Any) -> dict[str, np.ndarray]:
-        """Return what is observed, part by part."""
+        """Return the observation, part by part."""
 
     def before_step(self, action: np.ndarray, physics: Any) -> None:
         physics.set_control(action)

@@ -15,7 +15,7 @@ TARGETS = {
     "reach_bottom_right": (0.09, -0.09, 0.001),
 }
 TARGET_RADIUS = 0.05
-# Where the point between the fingers starts, pointing down: corners of a box in metres.
+# The point between the fingers starts in this box, pointing down: two corners in metres.
 _LOWEST, _HIGHEST = (-0.2, -0.2, 0.02), (0.2, 0.2, 0.4)
 
 
@@ -28,7 +28,7 @@ class Reaching(InitialStates):
 
         super().__init__()
         self._arm, self._hand = arm, hand
-        # Its default orientation points down; arms that touch something are drawn again.
+        # The default orientation points down. A pose that touches something is drawn again.
         self._place_hand = initializers.ToolCenterPointInitializer(
             hand, arm, position=distributions.Uniform(_LOWEST, _HIGHEST)
         )
@@ -48,7 +48,7 @@ class Reaching(InitialStates):
 
 
 def make(goal: str) -> tuple[Any, Reaching]:
-    """Return the physics, with a mark where `goal` wants the hand, and the initial states."""
+    """Return the physics, with a mark at the target of `goal`, and the initial states."""
     from dm_control import mjcf
     from dm_control.manipulation.shared import (
         arenas,

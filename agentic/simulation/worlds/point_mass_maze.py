@@ -14,11 +14,11 @@ TARGETS = {
     "reach_bottom_left": (-0.15, -0.15, 0.01),
     "reach_bottom_right": (0.15, -0.15, 0.01),
 }
-_START = (0.15, 0.29)  # the ball starts this far left of and above the centre, at rest
+_START = (0.15, 0.29)  # least and largest distance of the start to the left and above the centre
 
 
 class TopLeft(InitialStates):
-    """The ball at rest anywhere in the top left corner."""
+    """The ball at rest, anywhere in the top left corner."""
 
     def initialize_episode(self, physics: Any) -> None:
         left, up = self.random.uniform(*_START, size=2)
@@ -30,7 +30,7 @@ class TopLeft(InitialStates):
 
 
 def make(goal: str) -> tuple[Any, TopLeft]:
-    """Return the physics, with the target where `goal` wants the ball, and the initial states."""
+    """Return the physics, with the target of `goal` in its place, and the initial states."""
     from dm_control import mujoco
 
     model = files(__package__).joinpath("point_mass_maze.xml").read_text()
