@@ -38,6 +38,8 @@ DOORS = {
     "dm_control": {"simulation"},
     "mujoco": {"simulation"},
     "gymnasium": {"simulation"},
+    "requests": {"download"},
+    "filelock": {"files"},
     "h5py": {"dataset"},
     "minari": {"dataset"},
     "orbax": {"training"},
@@ -52,7 +54,9 @@ DOORS = {
         "cli",
     },
 }  # fmt: skip
-HEAVY = ("jax", "mujoco", "dm_control", "gymnasium", "h5py", "minari", "matplotlib")
+HEAVY = (
+    "jax", "mujoco", "dm_control", "gymnasium", "h5py", "minari", "matplotlib", "requests",
+)  # fmt: skip
 LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset", "agentic.collect")
 
 

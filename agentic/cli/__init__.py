@@ -12,7 +12,7 @@ from agentic.errors import AgenticError, closest
 COMMANDS = {
     "demo": ("demo", "the main job on the sample data: train, evaluate, report"),
     "doctor": ("doctor", "versions, devices, rendering, data: what works, what to do"),
-    "data list": ("download", "the 54 ExoRL data sets: tasks, sizes, what is on disk"),
+    "data list": ("catalogue", "the 54 ExoRL data sets: tasks, sizes, what is on disk"),
     "data download": ("download", "fetch, verify and unpack an ExoRL data set; resumes"),
     "data info": ("data", "what a data set holds"),
     "data convert": ("data", "ExoRL episodes (npz) to one memory-mapped store (HDF5)"),

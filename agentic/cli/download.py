@@ -1,102 +1,18 @@
-"""`agentic data list` and `agentic data download`."""
+"""`agentic data download`."""
 
-import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.table import Table
 
-from agentic.cli.terminal import console, say, steps_of_bytes
-from agentic.download.catalogue import (
-    ALGORITHMS,
-    PUBLISHER,
-    ROOT,
-    DataSet,
-    all_data_sets,
-    find_data_set,
-)
-from agentic.download.fetch import DownloadConfig
-from agentic.download.fetch import download as fetch
-from agentic.download.unpack import Landing, Status, readable
-
-
-def list(arguments: Sequence[str]) -> None:
-    """Parse and run `agentic data list`."""
-
-    def command(root: Path = ROOT, json: bool = False) -> None:
-        """List the 54 ExoRL data sets: tasks, sizes where known, what is on disk.
-
-        Args:
-            root: folder that downloads go to.
-            json: print JSON instead of tables.
-        """
-        _print_list(root, json)
-
-    tyro.cli(command, prog="agentic data list", args=arguments)
-
-
-def _print_list(root: Path, as_json: bool) -> None:
-    found = {data_set: Landing(root, data_set).status() for data_set in all_data_sets()}
-    if as_json:
-        records = [_record(data_set, status, root) for data_set, status in found.items()]
-        console.print_json(json.dumps(records))
-        return
-    table = Table("data set", "archive", "on disk", title="ExoRL")
-    table.caption = f"on disk: below {root}"
-    domain = None
-    for data_set, status in found.items():
-        if data_set.domain != domain:
-            domain = data_set.domain
-            table.add_section()
-            size = f"about {readable(domain.raw_bytes)} raw"
-            table.add_row(domain.name, size, f"tasks: {', '.join(domain.goals)}", style="bold")
-        known = data_set.published
-        table.add_row(
-            data_set.name,
-            readable(known.size) if known else "unknown",
-            _words(status),
-        )
-    console.print(table)
-    table = Table("algorithm", "what explored", "paper")
-    for algorithm in ALGORITHMS.values():
-        table.add_row(algorithm.name, algorithm.title, algorithm.paper)
-    console.print(table)
-    say("next: agentic data download DOMAIN ALGORITHM")
-
-
-def _record(data_set: DataSet, status: Status, root: Path) -> dict:
-    known = data_set.published
-    return {
-        "data_set": data_set.name,
-        "domain": data_set.domain.name,
-        "algorithm": data_set.algorithm.name,
-        "paper": data_set.algorithm.paper,
-        "tasks": data_set.domain.tasks,
-        "url": data_set.url(),
-        "archive_bytes": known.size if known else None,
-        "etag": known.etag if known else None,
-        "uncompressed_bytes_about": data_set.domain.raw_bytes,
-        "folder": str(Landing(root, data_set).folder),
-        "on_disk": asdict(status),
-    }
-
-
-def _words(status: Status) -> str:
-    size = readable(status.bytes)
-    if status.kind == "partial" and status.total_bytes:
-        return f"{status.bytes / status.total_bytes:.0%} downloaded"
-    return {
-        "absent": "-",
-        "partial": f"{size} downloaded",
-        "archive": "downloaded, not unpacked",
-        "complete": f"{status.episodes} episodes, {size}",
-        "damaged": "manifest damaged: move away",
-        "foreign": f"{status.episodes} episodes, unverified",
-    }[status.kind]
+from agentic.cli.terminal import say, steps_of_bytes
+from agentic.download.catalogue import PUBLISHER, ROOT, DataSet, find_data_set
+from agentic.download.disk import readable
+from agentic.download.download import DownloadConfig
+from agentic.download.download import download as fetch_data_set
+from agentic.download.local_copy import LocalCopy
 
 
 def download(arguments: Sequence[str]) -> None:
@@ -126,23 +42,33 @@ def download(arguments: Sequence[str]) -> None:
 
 
 def _download(data_set: DataSet, config: DownloadConfig) -> None:
-    landing = Landing(config.root, data_set)
+    local = LocalCopy(config.root, data_set)
     fetched = False
     try:
         with steps_of_bytes(data_set.name) as show:
-            for progress in fetch(data_set, config):
+            for progress in fetch_data_set(data_set, config):
                 fetched = True
                 show(*progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted; nothing is lost, this goes on: {config.command(data_set)}"
+            f"interrupted; nothing is lost, this goes on: {_command(data_set, config)}"
         ) from None
-    manifest = landing.manifest()
+    manifest = local.manifest()
     what = f"{manifest.episodes} episodes, {readable(manifest.unpacked_bytes)}"
     if fetched:
         etag = ", ETag" if manifest.etag_verified else ""
-        say(f"{landing.folder}: {what}; size{etag} and the CRC of every file verified")
+        say(f"{local.folder}: {what}; size{etag} and the CRC of every file verified")
     else:
-        say(f"{landing.folder} is complete already: {what}; nothing was downloaded")
-    folder, store = shlex.quote(str(landing.folder)), data_set.name.replace("/", "-")
+        say(f"{local.folder} is complete already: {what}; nothing was downloaded")
+    folder, store = shlex.quote(str(local.folder)), data_set.name.replace("/", "-")
     say(f"next: agentic data convert {folder} {store}.h5 --task {data_set.domain.tasks[0]}")
+
+
+def _command(data_set: DataSet, config: DownloadConfig) -> str:
+    """Return the command line that goes on with a download."""
+    words = ["agentic", "data", "download", data_set.domain.name, data_set.algorithm.name]
+    if config.root != ROOT:
+        words += ["--root", str(config.root)]
+    if config.mirror != PUBLISHER:
+        words += ["--mirror", config.mirror]
+    return shlex.join(words)

@@ -21,7 +21,7 @@ from agentic.dataset.episodes import (
     read_episode,
 )
 from agentic.dataset.load import Progress, load_dataset
-from agentic.download.unpack import MANIFEST, is_episode, read_manifest
+from agentic.download.manifest import MANIFEST, is_episode, read_manifest
 from agentic.errors import AgenticError
 from agentic.hindsight import total_rewards
 from agentic.provenance import cores

@@ -128,6 +128,6 @@ def check_mirror(mirror: str) -> None:
         legal = False
     if not legal:
         raise AgenticError(
-            f"--mirror {mirror!r} is no web address; give the part before DOMAIN/ALGO.zip, "
+            f"--mirror {mirror!r} is not a web address; give the part before DOMAIN/ALGO.zip, "
             f"such as {PUBLISHER}."
         )

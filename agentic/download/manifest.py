@@ -1,66 +1,95 @@
-"""Are these the bytes that the server announced? sha256, md5 and the ETags of S3.
+"""What is known of a download: where the archive comes from, and in the end every file in it."""
 
-S3 gives a file uploaded in one piece the ETag md5(bytes), and one uploaded in n parts
-md5(md5(part 1) ... md5(part n)) followed by "-n". The size of the parts is not told; the usual one
-is 8 MiB, and it is taken where it gives the right n. Other ETags (of a web server: time and size)
-say nothing about the content. Those of encrypted objects look the same and are random, so that
-equality proves everything and difference nothing.
-"""
-
-import hashlib
+import json
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-PART = 8 * 2**20
-_MD5 = re.compile(r"[0-9a-f]{32}")
-_MULTIPART = re.compile(r"[0-9a-f]{32}-(?P<parts>[1-9][0-9]{0,4})")
+from agentic.errors import AgenticError
+
+MANIFEST = "manifest.json"
+# An ETag that is nothing but hexadecimal digits is a digest of the content on most servers: md5 on
+# S3, for files that were uploaded in one piece, and sha256 on some others.
+_DIGESTS = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}")}
 
 
-class Digests(NamedTuple):
-    """Hexadecimal digests of one file; `etag` is None where its ETag says nothing."""
+@dataclass(frozen=True)
+class Source:
+    """What the partial archive is part of; size and ETag are None where the server told none."""
 
-    sha256: str
+    url: str
+    size: int | None  # bytes
+    etag: str | None  # with its quotes
+    sha256: str | None = None  # of the whole archive, once all of it is here
+    etag_verified: bool = False  # then: whether the ETag is a digest of the archive
+
+    def same_file(self, other: "Source") -> bool:
+        """Return whether bytes of the two may be joined: one size, and one ETag or address.
+
+        A size that was not told agrees with any.
+        """
+        if len({self.size, other.size} - {None}) > 1 or self.etag != other.etag:
+            return False
+        return self.etag is not None or self.url == other.url
+
+    def announced_digest(self) -> tuple[str, str] | None:
+        """Return the kind and the digits of the digest that the ETag looks like, or None.
+
+        The ETag of an encrypted file looks like a digest and is random. So an equal digest proves
+        that the archive is whole, and another one proves nothing.
+        """
+        digits = (self.etag or "").strip('"').lower()
+        kinds = (kind for kind, form in _DIGESTS.items() if form.fullmatch(digits))
+        return next(((kind, digits) for kind in kinds), None)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One unpacked file."""
+
+    name: str  # such as buffer/episode_000000_1000.npz
+    size: int  # bytes
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of a finished data set and where they came from."""
+
+    data_set: str
+    url: str
+    size: int
     etag: str | None
+    etag_verified: bool  # False where the ETag is missing or is not a digest of the archive
+    sha256: str
+    date: str
+    members: tuple[Member, ...]
+
+    @property
+    def episodes(self) -> int:
+        """The number of episodes."""
+        return sum(is_episode(member.name) for member in self.members)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """The size of all files."""
+        return sum(member.size for member in self.members)
 
 
-def digest(path: Path, kind: str | None) -> Iterator[int]:
-    """Yield the number of bytes read so far, part by part; return the Digests.
-
-    Args:
-        path: the file.
-        kind: what to compute besides sha256: "md5", "multipart" or nothing (`kind_of`).
-    """
-    sha256, md5, parts, done = hashlib.sha256(), hashlib.md5(), [], 0
-    with path.open("rb") as file:
-        while part := file.read(PART):
-            sha256.update(part)
-            if kind == "md5":
-                md5.update(part)
-            elif kind == "multipart":
-                parts.append(hashlib.md5(part).digest())
-            done += len(part)
-            yield done
-    if kind == "multipart":
-        etag = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}"
-    else:
-        etag = md5.hexdigest() if kind == "md5" else None
-    return Digests(sha256.hexdigest(), etag)
+def read_manifest(path: Path) -> Manifest | None:
+    """Return the manifest in a file, or None if there is none."""
+    try:
+        fields = json.loads(path.read_text())
+        members = tuple(Member(**member) for member in fields["members"])
+        return replace(Manifest(**fields), members=members)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise AgenticError(
+            f"{path} is damaged; move {path.parent} away and download again."
+        ) from None
 
 
-def kind_of(etag: str | None, size: int) -> str | None:
-    """Return how the ETag of a file of `size` bytes may come of its content: md5 or multipart.
-
-    None where it says nothing about the content, or was made with parts of another size.
-    """
-    tag = plain(etag)
-    if _MD5.fullmatch(tag):
-        return "md5"
-    match = _MULTIPART.fullmatch(tag)
-    return "multipart" if match and int(match["parts"]) == -(-size // PART) else None
-
-
-def plain(etag: str | None) -> str:
-    """Return an ETag without its quotes and in small letters; "" for none."""
-    return (etag or "").strip('"').lower()
+def is_episode(name: str) -> bool:
+    """Return whether a member of the archive is an episode."""
+    return name.startswith("buffer/") and name.endswith(".npz")

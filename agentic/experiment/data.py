@@ -14,7 +14,7 @@ from pathlib import Path
 from agentic.collect.collection import collect
 from agentic.collect.folder import FREE, whole_episodes
 from agentic.download.catalogue import ROOT
-from agentic.download.unpack import Landing
+from agentic.download.local_copy import LocalCopy
 from agentic.experiment.spec import DATA, Collected
 from agentic.experiment.state import State, read_state
 from agentic.simulation.tasks import get_task
@@ -69,8 +69,8 @@ def downloaded(data: Collected, root: Path = ROOT) -> Path | None:
     """Return the folder of ExoRL's own episodes, if all of them are there."""
     if data.published is None:
         return None
-    landing = Landing(root, data.published)
-    return landing.folder if landing.status().kind == "complete" else None
+    local = LocalCopy(root, data.published)
+    return local.folder if local.status().kind == "complete" else None
 
 
 def origin(data: Collected, root: Path) -> dict:

@@ -1,6 +1,7 @@
 """A web server on localhost that serves one file, as well or as badly as a test asks."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Answer:
         checks: whether If-Range is respected.
         sent: bytes of the body after which the connection ends.
         reset: whether it ends with a reset.
+        stalls: whether the connection stays open in the end, without another byte.
         chunked: whether the length is kept secret.
         body: another file.
     """
@@ -31,6 +34,7 @@ class Answer:
     checks: bool = True
     sent: int | None = None
     reset: bool = False
+    stalls: bool = False
     chunked: bool = False
     body: bytes | None = None
 
@@ -41,31 +45,41 @@ class FileServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = True
 
-    def __init__(self, content: bytes, etag: str | None = None):
+    def __init__(self, content: bytes, etag: str | None = None, certificate: Path | None = None):
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http"
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+            self.scheme = "https"
         self.content, self.etag = content, etag
         self.answers: deque[Answer] = deque()
         self.always = Answer()
         self.requests: list[tuple[str, str | None]] = []  # path and Range
+        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
         """The address to give as mirror."""
-        return f"http://127.0.0.1:{self.server_port}/exorl"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/exorl"
 
     def handle_error(self, request, client_address):
         """Say nothing of clients that have left: many of ours are killed."""
 
 
 @contextmanager
-def serving(content: bytes, etag: str | None = None) -> Iterator[FileServer]:
-    """Serve until the block ends."""
-    with FileServer(content, etag) as server:
+def serving(
+    content: bytes, etag: str | None = None, certificate: Path | None = None
+) -> Iterator[FileServer]:
+    """Serve until the block ends; with a certificate (and its key) over https."""
+    with FileServer(content, etag, certificate) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield server
         finally:
+            server.closing.set()
             server.shutdown()
             thread.join()
 
@@ -113,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
         else:
             self.wfile.write(sent)
+        if answer.stalls:
+            self.wfile.flush()
+            self.server.closing.wait()
         if answer.reset:
             # Closing with a linger time of 0 resets the connection; what was sent gets a head start
             # from the flush alone, so a reset may swallow some of it, as it does in life.

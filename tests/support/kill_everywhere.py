@@ -17,8 +17,10 @@ import sys
 from pathlib import Path
 
 from agentic.download.catalogue import find_data_set
-from agentic.download.fetch import DownloadConfig, TransferConfig, download
-from agentic.download.unpack import Landing, Source
+from agentic.download.download import DownloadConfig, download
+from agentic.download.fetch import FetchConfig
+from agentic.download.local_copy import LocalCopy
+from agentic.download.manifest import Source
 
 # What Python reports before it does it; reading counts too, which does no harm.
 OPERATIONS = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir"}
@@ -61,10 +63,10 @@ def digest(folder: Path) -> str:
 def leave_older(config: DownloadConfig) -> None:
     """Leave what a download of an older file had fetched before it was killed."""
     data_set = find_data_set("walker", "rnd")
-    landing = Landing(config.root, data_set)
-    landing.folder.parent.mkdir(parents=True)
-    landing.write_source(Source(data_set.url(config.mirror), 10**6, '"older"'))
-    landing.partial.write_bytes(b"older" * 10_000)
+    local = LocalCopy(config.root, data_set)
+    local.folder.parent.mkdir(parents=True)
+    local.partial.write_source(Source(data_set.url(config.mirror), 10**6, '"older"'))
+    local.partial.path.write_bytes(b"older" * 10_000)
 
 
 def main(mirror: str, folder: Path, before: str) -> None:
@@ -72,7 +74,7 @@ def main(mirror: str, folder: Path, before: str) -> None:
     records = []
     for kill_at in range(1, 10_000):
         root = folder / f"root{kill_at}"
-        config = DownloadConfig(root, mirror, TransferConfig(block=32_768))
+        config = DownloadConfig(root, mirror, fetch=FetchConfig(block=32_768))
         if before == "older":
             leave_older(config)
         ended = run(config, kill_at)
