@@ -18,7 +18,7 @@ ROOT = Path(agentic.__file__).parent
 # Bottom first. Modules in one row do not know each other.
 LEVELS = [
     {"errors"},
-    {"files", "provenance", "interruption", "trajectory"},
+    {"files", "provenance", "interruption", "progress", "trajectory"},
     {"hindsight", "attention", "simulation"},
     {"network", "download"},
     {"dataset"},

@@ -11,7 +11,8 @@ from agentic.acting.memory import MEMORIES
 from agentic.cli.protocols import print_results
 from agentic.cli.terminal import progress, say
 from agentic.evaluation.film import Clip, FilmConfig, film
-from agentic.evaluation.run import EvaluationConfig, Progress, Result, evaluate_run
+from agentic.evaluation.run import EvaluationConfig, Result, evaluate_run
+from agentic.progress import Progress
 from agentic.training.processes import simulate_devices
 
 
@@ -72,4 +73,4 @@ def film_and_say(run: Path, config: EvaluationConfig, films: FilmConfig) -> None
 def _bars() -> Iterator[Progress]:
     """Show a bar of environment steps for each condition, one after the other."""
     with progress("evaluating", "steps") as advance:
-        yield lambda name, done, total: advance(done, total, name)
+        yield advance

@@ -84,12 +84,8 @@ def train_with_progress(
 ) -> None:
     """Train behind a progress bar."""
     with progress(f"training {config.method}", "steps") as advance:
-
-        def show(record: dict[str, float]) -> None:
-            advance(int(record["step"]), config.steps, f"loss {record['loss']:.4f}")
-
         advance(0, config.steps, "compiling")
-        run(config, out, resume, data, show)
+        run(config, out, resume, data, advance)
 
 
 def attends_slowly(config: ExperimentConfig | BaselineConfig) -> bool:

@@ -26,6 +26,7 @@ from agentic.dataset.labels import Control, check_control, check_tasks, label_ep
 from agentic.dataset.writing import Layout, StoreWriter, new_store
 from agentic.errors import AgenticError
 from agentic.files import locked, written_whole
+from agentic.progress import Progress
 from agentic.provenance import cores, day
 from agentic.simulation.tasks import TASKS, Task
 
@@ -132,7 +133,7 @@ def convert(
     out: str | Path,
     tasks: Sequence[str] = (),
     control: Control = "action",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     episodes: int | None = None,
     skip_damaged: bool = False,
     overwrite: bool = False,

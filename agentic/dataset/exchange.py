@@ -1,6 +1,6 @@
 """Episodes out of a store or a directory, streamed, and into ExoRL's format."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from agentic.dataset.episodes import list_episodes, read_episode, write_episode
 from agentic.dataset.labels import Control, check_control, label_episode
 from agentic.errors import AgenticError
 from agentic.files import folder_written_whole
+from agentic.progress import Progress
 from agentic.provenance import cores
 from agentic.simulation.tasks import get_task
 from agentic.trajectory import Trajectory
@@ -68,7 +69,7 @@ def export_exorl(
     out: str | Path,
     task: str | None = None,
     control: Control | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write episodes in ExoRL's format to a new folder `out`, which appears when it is complete.
 

@@ -5,7 +5,7 @@ Whether a directory of episodes or a store is whole: structure, finite values, h
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +20,11 @@ from agentic.dataset.episodes import (
     list_episodes,
     read_episode,
 )
-from agentic.dataset.load import Progress, load_dataset
+from agentic.dataset.load import load_dataset
 from agentic.download.manifest import MANIFEST, is_episode, read_manifest
 from agentic.errors import AgenticError
 from agentic.hindsight import total_rewards
+from agentic.progress import Progress
 from agentic.provenance import cores
 from agentic.trajectory import LARGEST_ACTION
 
@@ -118,9 +119,6 @@ def _labels(data: Dataset) -> dict[str, object]:
         "fingerprint": data.fingerprint,
         "returns": returns | {"mean": float(data.returns.mean())},
     }
-
-
-Progress = Callable[[int, int], None]
 
 
 class Verified(NamedTuple):

@@ -1,7 +1,6 @@
 """`load_dataset`: one door to labelled trajectories, whatever they are stored in."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,10 @@ from agentic.dataset.dataset import Dataset, Digest
 from agentic.dataset.episodes import episode_length, list_episodes, read_episode
 from agentic.dataset.labels import Control, check_control, label_episode, observe_again
 from agentic.errors import AgenticError
+from agentic.progress import Progress
 from agentic.provenance import cores
 from agentic.simulation.tasks import get_task
 
-Progress = Callable[[int, int], None]
 # Said by commands to everyone, and by the library to who turns on its log.
 LOG = logging.getLogger("agentic")
 

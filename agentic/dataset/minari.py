@@ -14,7 +14,7 @@ read, and only when a data set is asked for by its name.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from agentic.dataset.labels import Control
 from agentic.dataset.writing import Layout, new_store
 from agentic.errors import AgenticError
 from agentic.files import folder_written_whole, written_whole
+from agentic.progress import Progress
 from agentic.simulation import environment_spec
 from agentic.simulation.tasks import TASKS, get_task
 from agentic.trajectory import Trajectory
@@ -42,7 +43,7 @@ def export_minari(
     out: str | Path,
     task: str | None = None,
     control: Control | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     identifier: str | None = None,
 ) -> Exported:
     """Write a Minari data set below the folder `out`; it appears when it is complete.
@@ -93,7 +94,7 @@ def import_minari(
     out: str | Path,
     task: str | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Converted:
     """Write a Minari data set of one of our tasks as a store at `out`.
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from agentic.dataset.writing import changeable, check_space, control_of, set_lab
 from agentic.errors import AgenticError
 from agentic.files import locked, written_whole
 from agentic.hindsight import total_rewards
+from agentic.progress import Progress
 from agentic.provenance import cores
 
 # States that are in memory at a time: enough to feed many threads, about ten megabytes.
@@ -37,7 +38,7 @@ def relabel_store(
     tasks: Sequence[str],
     control: Control = "action",
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Relabelled:
     """Add the rewards of `tasks` to a store, or replace those that it has.
 

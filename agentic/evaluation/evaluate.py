@@ -5,7 +5,7 @@ reduced here. A context's returns depend on its seed alone: neither on the
 other seeds nor on how many there are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from agentic.acting.memory import Control, Memory, check_memory
 from agentic.acting.rollout import Transition, rollout
 from agentic.errors import AgenticError
 from agentic.evaluation.condition import PLAIN_CACHE
+from agentic.progress import Progress
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import Task, get_task
@@ -68,7 +69,7 @@ def evaluate(
     seeds: Sequence[int] = range(8),
     memory: Memory = "kept",
     data=None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     action_noise: float = 0.0,
 ) -> Evaluation:
     """Let a policy live `episodes` episodes in each of len(seeds) contexts, all side by side.

@@ -9,7 +9,8 @@ import numpy as np
 from agentic.errors import AgenticError
 from agentic.evaluation.condition import PLAIN_CACHE
 from agentic.evaluation.evaluate import live
-from agentic.evaluation.run import EvaluationConfig, Part, Progress, data_of, parts_of
+from agentic.evaluation.run import EvaluationConfig, Part, data_of, parts_of
+from agentic.progress import Progress
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import get_task
@@ -58,7 +59,7 @@ def film(
         folder: the run folder; videos go to videos/, with a line each in videos/videos.jsonl.
         config: as for `evaluate_run`.
         films: which episodes.
-        progress: called with (condition, steps done, steps in all).
+        progress: called with steps done, steps in all, the condition.
         say: told each clip, also one that was there already.
 
     Returns:
@@ -140,7 +141,7 @@ def _episodes(part: Part, seed: int, wanted: list[int], data, progress: Progress
             frames.append(simulation.render(0, HEIGHT, WIDTH))
         count += 1
         if progress is not None:
-            progress(part.name, done, steps)
+            progress(done, steps, part.name)
         if step.done[0]:
             if index in wanted:
                 yield index, frames, fps, total

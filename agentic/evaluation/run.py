@@ -29,6 +29,7 @@ from agentic.evaluation.evaluate import (
 )
 from agentic.interruption import Interrupted
 from agentic.methods.transformer import latest_step, load_policy
+from agentic.progress import Progress
 from agentic.simulation.tasks import get_task
 from agentic.training.run import read_config
 
@@ -128,9 +129,6 @@ class Result:
     elsewhere: int
 
 
-Progress = Callable[[str, int, int], None]
-
-
 def evaluate_run(
     folder: str | Path, config: EvaluationConfig, progress: Progress | None = None
 ) -> list[Result]:
@@ -139,7 +137,7 @@ def evaluate_run(
     Args:
         folder: the run folder.
         config: seeds, targets, memories.
-        progress: called with (condition, environment steps done, steps of all that is missing).
+        progress: called with environment steps done, steps of all that is missing, the condition.
 
     Raises:
         AgenticError: not a run folder, or a condition that its policy cannot be put to.
@@ -165,7 +163,7 @@ def evaluate_run(
 
         def advance(steps: int, name: str = part.name, done: int = done) -> None:
             if progress is not None:
-                progress(name, done + steps, total)
+                progress(done + steps, total, name)
 
         _complete(ledger, part, list(seeds), config, data, advance)
         done += len(seeds) * length

@@ -8,7 +8,6 @@ ROOT/data/NAME/
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from agentic.collect.collection import collect
@@ -17,6 +16,7 @@ from agentic.download.catalogue import ROOT
 from agentic.download.local_copy import LocalCopy
 from agentic.experiment.spec import DATA, Collected
 from agentic.experiment.state import State, read_state
+from agentic.progress import Progress
 from agentic.simulation.tasks import get_task
 from agentic.training.run import read_jsonl
 
@@ -47,7 +47,7 @@ def data_state(data: Collected, root: Path) -> State:
     return dataclasses.replace(state, state="missing") if state.state == "done" else state
 
 
-def prepare(data: Collected, root: Path, progress: Callable[[int, int], None]) -> None:
+def prepare(data: Collected, root: Path, progress: Progress) -> None:
     """Make the data set, or go on with it.
 
     ExoRL's own episodes are taken where the download is complete and nothing was collected yet:

@@ -107,8 +107,8 @@ class Tracker:
         self._state = replace(self._state, part=part, step=0, of=0)
         self._write()
 
-    def advance(self, step: int, of: int) -> None:
-        """Say that so many steps of the part are done."""
+    def advance(self, step: int, of: int, note: str = "") -> None:
+        """Say that so many steps of the part are done; the note is not kept."""
         self._state = replace(self._state, step=int(step), of=int(of))
         if time.perf_counter() - self._written > EVERY:
             self._write()

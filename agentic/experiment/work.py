@@ -92,7 +92,7 @@ def _run_cell(experiment: Experiment, cell: Cell, root: Path, tracker: Tracker) 
     data = load_data(config)
     run(
         config, folder, resume=(folder / "config.json").exists(), data=data,
-        progress=lambda record: tracker.advance(record["step"], config.steps),
+        progress=tracker.advance,
     )  # fmt: skip
     tracker.begin("evaluation")
     best = read_config(folder)["target_return"]
@@ -105,7 +105,7 @@ def _run_cell(experiment: Experiment, cell: Cell, root: Path, tracker: Tracker) 
         random_policy=cell.random_policy,
         data=config.data,
     )
-    evaluate_run(folder, how, lambda _, done, total: tracker.advance(done, total))
+    evaluate_run(folder, how, tracker.advance)
 
 
 def _sentence(error: BaseException) -> str:

@@ -22,10 +22,11 @@ from agentic.methods.options import BaselineConfig, config_class
 from agentic.methods.td3 import TD3
 from agentic.methods.transitions import Batch, TransitionSampler
 from agentic.network.config import Normalization
+from agentic.progress import Progress
 from agentic.simulation.tasks import get_task
 from agentic.training import checkpoint
 from agentic.training.loop import NonFiniteLoss
-from agentic.training.run import Progress, begin, chosen_step, describe, follow
+from agentic.training.run import begin, chosen_step, describe, follow
 
 # Updates a call has room for: Python's share of an update is then a few microseconds.
 ROOM = 50

@@ -4,7 +4,7 @@ The policy of a run, read back from its folder.
 """
 
 import dataclasses
-from collections.abc import Callable, Sized
+from collections.abc import Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from agentic.methods import method as baselines
 from agentic.methods.options import CONFIGS, BaselineConfig, config_class
 from agentic.network.config import Model, NetworkConfig, Normalization, Size, preset
 from agentic.network.stack import Remat, initialize
+from agentic.progress import Progress
 from agentic.simulation.tasks import get_task
 from agentic.training import checkpoint, processes
 from agentic.training.loop import (
@@ -36,7 +37,7 @@ from agentic.training.loop import (
     state_like,
 )
 from agentic.training.mesh import MeshShape, make_mesh, process_share
-from agentic.training.run import Progress, begin, chosen_step, describe, follow, read_config
+from agentic.training.run import begin, chosen_step, describe, follow, read_config
 from agentic.training.sharded import deal, make_mesh_step, place_share
 
 Method = Literal["at", "dt", "bc", "bc10"]
@@ -290,9 +291,7 @@ def configure(
     return kind(task=task, data=data, method=method, **options)
 
 
-def load_data(
-    config: ExperimentConfig | BaselineConfig, progress: Callable[[int, int], None] | None = None
-):
+def load_data(config: ExperimentConfig | BaselineConfig, progress: Progress | None = None):
     """Return the data set that a configuration names, as `load_dataset` reads it."""
     recompute = config.recompute_observations
     return load_dataset(config.data, config.task, config.control, progress, recompute)
@@ -313,7 +312,7 @@ def run(
         resume: continue from the newest checkpoint; the result is bit-equal to a run that was
             never interrupted, on the same mesh, and on another one equal up to rounding.
         data: the data set where it is loaded already.
-        progress: called with each metrics record.
+        progress: called with steps done, steps in all, and the loss, at each metrics record.
 
     Of several processes (`agentic.training.processes`) all must call this alike; the first one
     writes everything but the checkpoints, which all of them write. They need one file system.

@@ -21,6 +21,7 @@ from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
 from agentic.interruption import Interrupted, Interruption
+from agentic.progress import Progress
 from agentic.training import checkpoint, processes
 
 
@@ -111,7 +112,6 @@ def _event_writer(folder: Path, step: int):
 
 # How the same step is computed, which may change from one part of a run to the next.
 HOW = {"accumulate", "remat"}
-Progress = Callable[[dict[str, float]], None]
 
 
 def describe(config: Any, data: Dataset, device: str, **parts: Any) -> dict:
@@ -182,7 +182,7 @@ def follow(
                 checkpoint.save(folder, done, items(state))
                 saved = done
             if progress is not None:
-                progress(record)
+                progress(done, steps, f"loss {record['loss']:.4f}")
             if stopping:
                 raise Interrupted(
                     f"stopped at step {done} of {steps}; --resume goes on from there."

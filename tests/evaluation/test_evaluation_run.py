@@ -95,7 +95,7 @@ def test_interrupted_and_called_again_it_ends_with_the_same_bytes(run, stop):
     with pytest.raises(Interrupted, match="the same command goes on from there"):
         evaluate_run(broken, config, interrupt)
     seen = []
-    evaluate_run(broken, config, lambda name, done, total: seen.append(total))
+    evaluate_run(broken, config, lambda done, total, name: seen.append(total))
     assert content(broken) == content(whole)
     # Waves of two contexts, 36 calls each, that were finished before are not lived again.
     finished = {1: 0, 60: 2, 150: 7}[stop]

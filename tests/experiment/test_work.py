@@ -45,7 +45,7 @@ def finished(of, patched, tmp_path_factory):
     root, states, asked = tmp_path_factory.mktemp("root"), [], []
     advance = Tracker.advance
 
-    def interrupting(self, step, total):
+    def interrupting(self, step, total, *_):
         advance(self, step, total)
         if self._state.part == "training" and not asked:
             asked.append(step)

@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(
 ):
     folder, config = tmp_path / "run", config_of(method)
     with pytest.raises(error):
-        run(config, folder, data=data, progress=lambda r: r["step"] == at and event())
+        run(config, folder, data=data, progress=lambda done, *_: done == at and event())
     assert checkpoint.latest(folder) == kept
     run(config, folder, resume=True, data=data)
     jax.tree.map(

@@ -79,8 +79,8 @@ def power_cut():
 
 
 def at_step(step, happen):
-    def progress(record):
-        if record["step"] == step:
+    def progress(done, *_):
+        if done == step:
             happen()
 
     return progress
