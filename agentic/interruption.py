@@ -1,29 +1,37 @@
-"""Ctrl-C as a request that is met at the next safe point."""
+"""A request to end, by Ctrl-C or another signal, that is met at the next safe point."""
 
 import signal
 import threading
 from types import FrameType
 
+# The keyboard, a scheduler (Slurm, Kubernetes, docker) or a terminal that closes asks for the end.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Interruption:
-    """While open, the first Ctrl-C only sets `requested`; a second one interrupts at once.
+    """While open, the first request to end only sets `requested`; a second one interrupts at once.
 
     Work that must not stop halfway (a training step that owns its buffers, a checkpoint) asks
-    between two steps. Outside of the main thread signals do not arrive and nothing changes.
+    between two steps. Signals arrive only in the main thread; elsewhere this changes nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
 
     def __enter__(self) -> "Interruption":
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGINT, self._request)
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in END_SIGNALS:
+                before = signal.getsignal(number)
+                # An ignored signal stays ignored: nohup and background jobs of shells rely on it.
+                # None is a handler that another language installed, which could not be put back.
+                if before not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
@@ -32,4 +40,4 @@ class Interruption:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after Ctrl-C once the work is saved; says where it can go on from."""
+    """Raised after a request to end, once the work is saved; says how to go on."""

@@ -2,30 +2,30 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from agentic.cli.terminal import clock, console, say
 from agentic.errors import AgenticError
-from agentic.experiment.local import Launcher, Snapshot
+from agentic.experiment.local import Launcher
 from agentic.experiment.slurm import SlurmConfig, job_states, submit
 from agentic.experiment.spec import Cell, Experiment, default_root, load_experiment
 from agentic.experiment.state import BUSY, LOG, Busy, State
-from agentic.experiment.status import Rest, status_of
-from agentic.experiment.work import on_core, place_of, state_of, take_signals, work
+from agentic.experiment.status import status_of
+from agentic.experiment.work import cell_command, on_core, place_of, take_signals, work
 from agentic.interruption import Interrupted
 
 ANY = SlurmConfig()
 Patterns = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN")]
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Parse and run `agentic experiment run`."""
+def run(arguments: Sequence[str], cell_command: Callable[..., list[str]] = cell_command) -> None:
+    """Parse and run `agentic experiment run`; `cell_command` is the one that `Launcher` takes."""
 
     def command(
         folder: tyro.conf.Positional[Path],
@@ -38,33 +38,31 @@ def run(arguments: Sequence[str]) -> None:
     ) -> None:
         """Run the missing cells of an experiment, then write its results and report.
 
-        Finished cells are kept; an interrupted cell goes on from its last checkpoint, a failed one
-        is tried again. Ctrl-C saves and stops all; the same command goes on.
+        A cell is one training run and its evaluations. Finished cells are kept, an interrupted cell
+        goes on from its last checkpoint, and a failed cell is tried again. Ctrl-C saves and stops
+        all cells; the same command goes on with them.
 
         Args:
-            folder: holds experiment.py, which says what the cells are.
+            folder: holds experiment.py, which lists the cells.
             only: run only cells whose names match one of these, such as "walker_*-at-*".
-            root: where run folders and collected data go; by default runs/NAME.
-            launcher: local processes, or jobs of a Slurm cluster: the command submits them and
-                ends, and called again submits what is neither done nor queued.
-            jobs: local cells at the same time; by default one for each core, on one of its own.
-            slurm: what every cell asks the cluster for.
+            root: folder for run folders and collected data; by default runs/NAME.
+            launcher: local processes, or jobs of a Slurm cluster. With Slurm the command submits
+                jobs and ends; called again, it submits cells that are neither done nor queued.
+            jobs: local cells at the same time; by default one per core.
+            slurm: the resources that each cell requests from the cluster.
         """
         experiment, place = load_experiment(folder), root or default_root(folder)
         cells = experiment.select(only)
         if launcher == "slurm":
             if jobs is not None:
-                raise AgenticError("--jobs is for local processes; the cluster decides on its own.")
+                raise AgenticError("--jobs is for local processes; with Slurm the cluster decides.")
             _submit(experiment, folder, place, cells, slurm)
             return
         if slurm != ANY:
-            raise AgenticError(
-                "--slurm options do nothing to local processes; add --launcher slurm."
-            )
+            raise AgenticError("--slurm options are not for local processes; add --launcher slurm.")
         again = shlex.join(["agentic", "experiment", "run", *arguments])
-        _run_locally(
-            experiment, folder, place, Launcher(experiment, folder, place, cells, jobs), again
-        )
+        local = Launcher(experiment, folder, place, cells, jobs, cell_command)
+        _run_locally(experiment, folder, place, local, again)
 
     tyro.cli(command, prog="agentic experiment run", args=arguments)
 
@@ -78,12 +76,12 @@ def status(arguments: Sequence[str]) -> None:
         only: Patterns = (),
         root: Path | None = None,
     ) -> None:
-        """Say how far every cell of an experiment is.
+        """Show how far each cell of an experiment is.
 
         Args:
-            folder: holds experiment.py, which says what the cells are.
+            folder: holds experiment.py, which lists the cells.
             only: show only cells whose names match one of these.
-            root: where run folders and collected data are; by default runs/NAME.
+            root: folder of run folders and collected data; by default runs/NAME.
         """
         experiment, place = load_experiment(folder), root or default_root(folder)
         _print_status(experiment, place, experiment.select(only))
@@ -95,14 +93,14 @@ def report(arguments: Sequence[str]) -> None:
     """Parse and run `agentic experiment report`."""
 
     def command(folder: tyro.conf.Positional[Path], /, root: Path | None = None) -> None:
-        """Gather the results of all finished cells and write the experiment's report anew.
+        """Collect the results of all finished cells and write the experiment's report again.
 
-        Cells without a run folder here keep the lines of results.jsonl, cells.jsonl and data.jsonl
-        in the experiment's folder, so a clone without any writes the same report.
+        Cells without a run folder keep their lines in results.jsonl, cells.jsonl and data.jsonl of
+        the experiment's folder, so a clone without run folders writes the same report.
 
         Args:
-            folder: holds experiment.py, and results.
-            root: where run folders and collected data are; by default runs/NAME.
+            folder: holds experiment.py and the results.
+            root: folder of run folders and collected data; by default runs/NAME.
         """
         experiment, place = load_experiment(folder), root or default_root(folder)
         if not _report(experiment, folder, place):
@@ -124,13 +122,13 @@ def cell(arguments: Sequence[str]) -> None:
         root: Path | None = None,
         core: int | None = None,
     ) -> None:
-        """Do one cell, or make one data set, in this process: what `run` starts for each.
+        """Run one cell, or make one data set, in this process; `run` starts this for each.
 
         Args:
             folder: holds experiment.py.
             name: of the cell or data set.
-            root: where run folders and collected data go; by default runs/NAME.
-            core: keep to this one of the cores that the process may use, counted from 0.
+            root: folder for run folders and collected data; by default runs/NAME.
+            core: run on this core only, counted from 0 among those the process may use.
         """
         take_signals()
         if core is not None:
@@ -147,19 +145,17 @@ def cell(arguments: Sequence[str]) -> None:
 def _run_locally(
     experiment: Experiment, folder: Path, root: Path, launcher: Launcher, again: str
 ) -> None:
-    rest = Rest(experiment, root, launcher.jobs)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        for snapshot in launcher:
-            left = rest(snapshot)
-            _say_changes(experiment, root, snapshot, left)
+    with console.status("") as status:
+        for changes in launcher:
+            for name, what in changes:
+                _say_change(launcher, name, what)
             if console.is_terminal:
-                live.update(_line(snapshot, left), refresh=True)
+                status.update(_overview(launcher))
     _report(experiment, folder, root)
-    open_ = len(snapshot.waiting) + len(snapshot.blocked)
-    if snapshot.stopping:
-        raise Interrupted(f"stopped with {open_} cells to go; go on with: {again}")
-    if snapshot.failed:
-        raise AgenticError(_failures(experiment, root, snapshot))
+    if launcher.stopping:
+        raise Interrupted(f"stopped with {len(launcher.waiting)} cells to go; go on with: {again}")
+    if launcher.failed:
+        raise AgenticError(_failures(experiment, root, launcher))
 
 
 def _submit(
@@ -169,15 +165,15 @@ def _submit(
     for name, job in submit(experiment, folder, root, cells, config):
         say(f"{name}: job {job}")
         count += 1
-    say(f"{count} jobs submitted; agentic experiment status {folder} tells how far they are")
+    say(f"{count} jobs submitted; agentic experiment status {folder} shows how far they are")
     say(f"when they are done: agentic experiment report {folder}")
 
 
 def _report(experiment: Experiment, folder: Path, root: Path) -> bool:
     """Write results and report; return whether there are any."""
-    from agentic.experiment.results import gather
+    from agentic.experiment.results import update_results
 
-    results = gather(experiment, folder, root)
+    results = update_results(experiment, folder, root)
     if not results.cells:
         return False
     experiment.report(folder, results)
@@ -191,44 +187,34 @@ def _report(experiment: Experiment, folder: Path, root: Path) -> bool:
     return True
 
 
-def _failures(experiment: Experiment, root: Path, snapshot: Snapshot) -> str:
+def _failures(experiment: Experiment, root: Path, launcher: Launcher) -> str:
     logs = "; ".join(
-        f"{name} ({state.why.removesuffix('.')}; log: "
-        f"{place_of(experiment.part(name), root) / LOG})"
-        for name, state in snapshot.failed.items()
+        f"{name} ({launcher.failed[name].why.removesuffix('.')}; log: {place_of(part, root) / LOG})"
+        for name, part in experiment.by_name.items()
+        if name in launcher.failed
     )
-    blocked = f", so {len(snapshot.blocked)} cells could not run" if snapshot.blocked else ""
-    return f"{len(snapshot.failed)} failed{blocked}: {logs}; the same command tries them again."
+    blocked = f", so {len(launcher.blocked)} cells could not run" if launcher.blocked else ""
+    return f"{len(launcher.failed)} failed{blocked}: {logs}; the same command tries them again."
 
 
-def _say_changes(
-    experiment: Experiment, root: Path, snapshot: Snapshot, left: float | None
-) -> None:
-    """Say what began and ended, on a line each that stays: all that a log of the output has."""
-    waiting = f"{len(snapshot.waiting)} waiting"
-    for name in snapshot.ended:
-        if name in snapshot.failed:
-            say(f"{name}: failed, {snapshot.failed[name].why}", style="red")
-        elif name in snapshot.done:
-            seconds = state_of(experiment.part(name), root).seconds
-            parts = ", ".join(f"{part} {clock(value)}" for part, value in seconds.items())
-            say(f"{name}: done ({parts}); {waiting}, about {clock(left)} left")
-        else:
-            say(f"{name}: stopped")
-    for name in snapshot.begun:
-        say(f"{name}: begun", style="dim")
+def _say_change(launcher: Launcher, name: str, what: str) -> None:
+    """Print a line for a cell that began or ended, which is all that a log keeps."""
+    if what == "failed":
+        say(f"{name}: failed, {launcher.failed[name].why}", style="red")
+    elif what == "done":
+        seconds = launcher.state(name).seconds
+        parts = ", ".join(f"{part} {clock(value)}" for part, value in seconds.items())
+        say(f"{name}: done ({parts}); {len(launcher.waiting)} waiting")
+    else:
+        say(f"{name}: {what}", style="dim" if what == "begun" else None)
 
 
-def _line(snapshot: Snapshot, left: float | None) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    counts = [f"{len(snapshot.done)} done", f"{len(snapshot.running)} running"]
-    counts += [f"{len(snapshot.waiting)} waiting"]
-    counts += [f"{len(snapshot.failed)} failed"] if snapshot.failed else []
-    ending = "stopping" if snapshot.stopping else f"about {clock(left)} left"
-    grid.add_row(", ".join(counts), ending)
-    for name, state in snapshot.running.items():
-        grid.add_row(f"  {name}", how_far(state))
-    return grid
+def _overview(launcher: Launcher) -> Text:
+    counts = {name: len(getattr(launcher, name)) for name in ("done", "waiting", "failed")}
+    lines = [", ".join(f"{count} {name}" for name, count in counts.items() if count)]
+    lines[0] += "; stopping" if launcher.stopping else ""
+    lines += [f"  {name}: {how_far(launcher.state(name))}" for name in launcher.running]
+    return Text("\n".join(lines))
 
 
 def how_far(state: State) -> str:

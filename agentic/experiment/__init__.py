@@ -1,10 +1,13 @@
-"""Experiments of many cells: each trains once, is evaluated, and keeps a run folder of its own.
+"""Experiments of many cells: each cell is one training run, its evaluations and its run folder.
 
-    Experiment, Cell, Collected    what FOLDER/experiment.py says
+    Experiment, Cell, Collected    the contents of FOLDER/experiment.py
+    spec                           reads that file
+    work                           does one cell, or makes one data set, in one process
+    local, slurm                   run all missing cells, here or on a cluster
+    state, status                  how far each cell is
+    results, report                the raw results, and the report that is written from them
 
-`loading` reads that file, `work` does one piece of it in a process, `local` and `slurm` see to it
-that all are done, `status` tells how far they are, `results` gathers what a report needs, and
-`comparison` writes one. Names are imported on first use.
+Names are imported on first use.
 """
 
 import importlib

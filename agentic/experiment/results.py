@@ -87,7 +87,7 @@ class Results:
         return found
 
 
-def gather(experiment: Experiment, folder: Path, root: Path) -> Results:
+def update_results(experiment: Experiment, folder: Path, root: Path) -> Results:
     """Return the results of all finished cells and write them to the experiment's folder."""
     before = read_results(experiment, folder)
     cells, records, data = {}, [], []

@@ -1,11 +1,12 @@
-"""The Slurm launcher: every missing cell a job of its own, handed over through `submitit`.
+"""The Slurm launcher: each missing cell becomes a job of its own, submitted through `submitit`.
 
 ROOT/jobs/NAME.json    the number of the job that was submitted for a cell or data set
-ROOT/jobs/*            submitit's own files: scripts, output, pickles that it alone reads
+ROOT/jobs/*            submitit's own files: scripts, output, pickles that only it reads
 
-What a cluster's job runs: the command of one cell, which it lets save when its time is up.
+A job runs the command of one cell and lets it save when the job's time is up.
 """
 
+import importlib
 import json
 import os
 import shlex
@@ -13,9 +14,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from agentic.errors import AgenticError
 from agentic.experiment.spec import JOBS, Cell, Experiment
@@ -24,58 +26,57 @@ from agentic.experiment.status import ENDED, status_of
 from agentic.experiment.work import cell_command, environment, place_of
 from agentic.training.run import write_json
 
-# Seconds between two looks at the process.
-EVERY = 0.5
-
 
 @dataclass
 class CellJob:
-    """A command as `submitit` calls it; `checkpoint` is asked for before the job's time is up.
+    """A command as `submitit` calls it, which calls `checkpoint` before the job's time is up.
 
     Attributes:
-        command: words of the command.
-        log: what the command prints is added to this file.
+        command: its words.
+        log: the file to which its output is added.
+        pause: seconds between two looks at the process.
     """
 
     command: Sequence[str]
     log: Path
+    pause: float = 0.5
     _process: subprocess.Popen | None = field(default=None, repr=False, compare=False)
 
     def __call__(self) -> None:
         """Run the command to its end, or raise AgenticError with its exit status."""
         with self.log.open("ab") as log:
-            # In a group of its own: signals of the scheduler are for this process to pass on.
+            # In a group of its own, so that the scheduler's signals reach this process alone.
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
         while self._process.poll() is None:
-            time.sleep(EVERY)
+            time.sleep(self.pause)
         if self._process.returncode:
             raise AgenticError(
                 f"the command ended with {self._process.returncode}; its words are in {self.log}."
             )
 
     def checkpoint(self):
-        """Let the command save and end, and return what shall go on when the job runs again."""
+        """Let the command save and end; return the job that goes on with it later."""
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-            # Called from a signal's handler, perhaps in the middle of `poll`, whose lock `wait`
-            # would wait for in vain.
+            # A signal handler calls this, perhaps in the middle of `poll`. Then `poll` holds a lock
+            # that `wait` would wait for in vain.
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(CellJob(self.command, self.log))
+        return DelayedSubmission(CellJob(self.command, self.log, self.pause))
 
 
 @dataclass(frozen=True)
 class SlurmConfig:
-    """What every cell asks the cluster for.
+    """The resources that each cell requests from the cluster.
 
     Attributes:
-        partition: of the cluster; by default its own default.
-        time: minutes; a cell that needs longer saves, and its job is queued again.
-        cpus: processors a cell.
-        memory: gigabytes a cell; by default the cluster's own default.
+        partition: of the cluster; by default the cluster's own default.
+        time: minutes; a cell that needs longer saves its work, and its job is queued again.
+        cpus: processors per cell.
+        memory: gigabytes per cell; by default the cluster's own default.
     """
 
     partition: str | None = None
@@ -93,13 +94,18 @@ class SlurmConfig:
 def submit(
     experiment: Experiment, folder: Path, root: Path, cells: Sequence[Cell], config: SlurmConfig
 ) -> Iterator[tuple[str, str]]:
-    """Submit what of `cells` and their data is neither done nor queued nor at work.
+    """Submit the cells and their data sets that are neither done, running nor queued.
 
-    Yields (name, job) for each; a cell's job waits for that of its data. Raises AgenticError where
-    submitit or Slurm is missing, or Slurm refuses.
+    A cell's job waits for the job of its data.
+
+    Yields:
+        (name, job) for each.
+
+    Raises:
+        AgenticError: submitit or Slurm is missing, or Slurm refuses a job.
     """
-    submitit = _submitit()
-    # Jobs start elsewhere, perhaps in another folder.
+    submitit = load_submitit()
+    # Jobs start on other machines, perhaps in another folder.
     folder, root = folder.resolve(), root.resolve()
     rows = {row.name: row for row in status_of(experiment, root, cells, job_states(root))}
     executor = submitit.AutoExecutor(folder=root / JOBS, cluster="slurm")
@@ -113,7 +119,7 @@ def submit(
             continue
         part = experiment.part(name)
         need = experiment.needs(part) if isinstance(part, Cell) else None
-        # Slurm would let a job wait for ever for one that failed.
+        # Otherwise a job would wait forever for one that failed.
         waits = {"kill-on-invalid-dep": "yes"}
         if need is not None and (job := _noted(root, need)) and rows[need].state.state != "done":
             waits["dependency"] = f"afterok:{job}"
@@ -129,7 +135,7 @@ def submit(
 
 
 def job_states(root: Path) -> dict[str, tuple[str, str]]:
-    """Return (job, state as Slurm names it) of every cell that has a job; none without Slurm."""
+    """Return (job, Slurm's name for its state) by cell; empty where there is no Slurm."""
     notes = sorted((root / JOBS).glob("*.json"))
     if not notes or shutil.which("squeue") is None:
         return {}
@@ -151,9 +157,14 @@ def _noted(root: Path, name: str) -> str | None:
         return None
 
 
-def _submitit():
+def load_submitit(load: Callable[[str], ModuleType] = importlib.import_module) -> ModuleType:
+    """Return `submitit`, or raise AgenticError where it or a program of Slurm is missing.
+
+    Args:
+        load: imports a module by its name.
+    """
     try:
-        import submitit
+        submitit = load("submitit")
     except ImportError:
         raise AgenticError(
             'the Slurm launcher needs submitit; pip install "agentic[cluster]", or leave out '
@@ -162,8 +173,8 @@ def _submitit():
     missing = [name for name in ("sbatch", "srun", "squeue") if shutil.which(name) is None]
     if missing:
         raise AgenticError(
-            f"this machine has no {missing[0]}, so it is no place to submit Slurm jobs from; run "
-            "this on a login node of the cluster, or leave out --launcher."
+            f"this machine has no {missing[0]}, so it cannot submit Slurm jobs; run this on a "
+            "login node of the cluster, or leave out --launcher."
         )
     return submitit
 

@@ -4,15 +4,14 @@ import dataclasses
 import json
 
 import pytest
-from support.tiny_experiment import TASK, cell, collected, experiment
+from support.tiny_experiment import cell, collected, experiment
 
 from agentic.collect.folder import episode_path
 from agentic.errors import AgenticError
 from agentic.experiment.data import data_state, downloaded, folder_of, path_of
-from agentic.experiment.local import Snapshot
-from agentic.experiment.spec import Cell, default_root, load_experiment
+from agentic.experiment.spec import default_root, load_experiment
 from agentic.experiment.state import Busy, State, held, read_state, write_state
-from agentic.experiment.status import Rest, status_of
+from agentic.experiment.status import status_of
 
 
 @pytest.mark.parametrize("name", ["twice", "data", "jobs", "a/b", ".."])
@@ -51,7 +50,7 @@ def test_a_state_is_running_only_while_someone_holds_the_folder(tmp_path):
         with pytest.raises(Busy, match="another process is at work on"), held(tmp_path):
             pass
     assert read_state(tmp_path) == State(
-        "stopped", "training", 3, 4, {"training": 2.0}, "its process ended without a word"
+        "stopped", "training", 3, 4, {"training": 2.0}, "its process ended without saying why"
     )
 
 
@@ -130,19 +129,7 @@ def test_status_lists_needed_data_then_cells_with_what_their_jobs_say(tmp_path):
         ("data-a", "missing"), ("c-0", "done"), ("c-1", "queued"), ("c-2", "failed"),
         ("c-3", "missing"),
     ]  # fmt: skip
-    assert rows[3].state.why == "job 3 ended without a word"
-
-
-def test_the_rest_is_estimated_from_cells_that_are_alike(tmp_path):
-    cells = [cell("td3-0"), cell("td3-1", seed=1), cell("iql-0", method="iql")]
-    of = experiment(*cells)
-    assert all(isinstance(part, Cell) and part.config.task == TASK for part in cells)
-    snapshot = Snapshot((), {"td3-1": State("running", seconds={"t": 4.0})}, ("iql-0",), {})
-    rest = Rest(of, tmp_path, at_once=2)
-    assert rest(snapshot) is None
-    write_state_of(tmp_path / "td3-0", State("done", seconds={"training": 8.0, "evaluation": 2.0}))
-    # 10 - 4 seconds of the running one, and 10 of the other, for want of its like; two at once.
-    assert rest(dataclasses.replace(snapshot, done=("td3-0",))) == (6 + 10) / 2
+    assert rows[3].state.why == "job 3 ended without saying why"
 
 
 def write_state_of(folder, state):

@@ -1,4 +1,4 @@
-"""`agentic experiment`: what it says, how it ends; cells are stubs, results are made up."""
+"""`agentic experiment`: its output and its ends; cells are stubs, results are made up."""
 
 import json
 import shutil
@@ -8,8 +8,9 @@ import pytest
 from support.command_line import fails, run
 from support.tiny_experiment import cell, stub
 
+from agentic.cli.experiment import run as run_experiment
+from agentic.errors import AgenticError
 from agentic.evaluation.evaluate import Evaluation
-from agentic.experiment import local
 from agentic.experiment.results import settings_of
 from agentic.experiment.spec import load_experiment
 from agentic.training.run import write_json, write_jsonl
@@ -22,21 +23,24 @@ def folder(tmp_path, monkeypatch):
     """Return a function that writes an experiment of stubs; its run folders are tmp_path/runs."""
     root = tmp_path / "runs/asked"
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(local, "cell_command", stub(root.resolve()))
-    monkeypatch.setattr(local, "EVERY", 0.005)
 
     def write(*names: str) -> Path:
         place = tmp_path / "asked"
         place.mkdir(exist_ok=True)
         cells = ", ".join(f"cell({name!r})" for name in names)
-        text = f"from tiny_experiment import cell, experiment\nEXPERIMENT = experiment({cells})\n"
-        (place / "experiment.py").write_text(text)
+        text = "from support.tiny_experiment import cell, experiment\n"
+        (place / "experiment.py").write_text(f"{text}EXPERIMENT = experiment({cells})\n")
         for name in names:
             if name.startswith("good"):
                 finished(root / name)
         return place
 
     return write
+
+
+def run_stubs(*arguments) -> None:
+    """Run `agentic experiment run` with stubs in place of cells."""
+    run_experiment([str(argument) for argument in arguments], stub(Path("runs/asked").resolve()))
 
 
 def finished(place: Path, **document) -> None:
@@ -70,26 +74,28 @@ def evaluation(level: float) -> Evaluation:
 
 def test_a_run_ends_with_results_and_a_report(folder, capsys):
     place = folder("good-0", "good-1")
-    assert run("experiment", "run", place, "--jobs", 2) == 0
+    run_stubs(place, "--jobs", 2)
     said = capsys.readouterr().out
     assert "good-0: begun" in said and "good-1: done (stub 0:02)" in said
     assert "asked/report.md (2 of 2 cells)" in said
     assert (place / "report.md").read_text() == "2 cells, 8 lines\n"
-    assert run("experiment", "run", place) == 0
+    run_stubs(place)
     assert "begun" not in capsys.readouterr().out
 
 
 def test_failed_cells_are_named_with_their_logs(folder, capsys):
     place = folder("good-0", "bad-0", "bad-1")
-    said = fails(capsys, "experiment", "run", place)
-    assert said.startswith("error: 2 failed: bad-0 (it is bad; log: runs/asked/bad-0/log.txt); ")
+    with pytest.raises(AgenticError) as error:
+        run_stubs(place)
+    said = str(error.value)
+    assert said.startswith("2 failed: bad-0 (it is bad; log: runs/asked/bad-0/log.txt); bad-1 (")
     assert said.endswith("the same command tries them again.")
     assert (place / "report.md").read_text() == "1 cells, 4 lines\n"
 
 
 def test_only_runs_what_it_names(folder, capsys):
     place = folder("good-0", "bad-0")
-    assert run("experiment", "run", place, "--only", "good-*") == 0
+    run_stubs(place, "--only", "good-*")
     capsys.readouterr()
     assert run("experiment", "status", place) == 0
     said = capsys.readouterr().out

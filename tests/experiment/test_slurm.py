@@ -2,13 +2,14 @@
 
 import os
 import signal
-import sys
+import threading
+import time
 
 import pytest
 from support.tiny_experiment import cell, collected, experiment, stub
 
 from agentic.errors import AgenticError
-from agentic.experiment.slurm import CellJob, SlurmConfig, job_states, submit
+from agentic.experiment.slurm import CellJob, SlurmConfig, job_states, load_submitit, submit
 from agentic.experiment.state import State, read_state, write_state
 from agentic.experiment.status import status_of
 
@@ -77,9 +78,12 @@ def test_a_machine_without_slurm_is_told_apart_from_one_without_submitit(tmp_pat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(AgenticError, match="this machine has no sbatch"):
         submitted(experiment(cell("c-0")), tmp_path)
-    monkeypatch.setitem(sys.modules, "submitit", None)
+
+    def missing(name):
+        raise ImportError(name)
+
     with pytest.raises(AgenticError, match=r'pip install "agentic\[cluster\]"'):
-        submitted(experiment(cell("c-0")), tmp_path)
+        load_submitit(missing)
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs/c-0.json").write_text('{"job": "7"}')
     assert job_states(tmp_path) == {}
@@ -90,34 +94,37 @@ def test_options_that_no_job_can_have_are_refused():
         SlurmConfig(time=0)
 
 
-def test_a_job_runs_its_command_and_tells_its_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr("agentic.experiment.slurm.EVERY", 0.005)
+def test_a_job_runs_its_command_and_tells_its_failure(tmp_path):
     log = tmp_path / "log.txt"
-    CellJob(["sh", "-c", "echo words"], log)()
+    CellJob(["sh", "-c", "echo words"], log, pause=0.005)()
     assert log.read_text() == "words\n"
     with pytest.raises(AgenticError, match=r"ended with 3; its words are in .*log\.txt"):
-        CellJob(["sh", "-c", "exit 3"], log)()
+        CellJob(["sh", "-c", "exit 3"], log, pause=0.005)()
 
 
-def test_a_job_whose_time_is_up_lets_its_command_save_and_goes_on_later(tmp_path, monkeypatch):
-    monkeypatch.setattr("agentic.experiment.slurm.EVERY", 0.005)
-    job = CellJob(stub(tmp_path)(tmp_path, "slow-0", tmp_path), tmp_path / "slow-0/log.txt")
+def test_a_job_whose_time_is_up_lets_its_command_save_and_goes_on_later(tmp_path):
+    command = stub(tmp_path)(tmp_path, "slow-0", tmp_path)
+    job = CellJob(command, tmp_path / "slow-0/log.txt", pause=0.005)
     (tmp_path / "slow-0").mkdir()
     again = []
 
-    def warn(_):
-        if not again and read_state(tmp_path / "slow-0").part == "ready":
-            signal.raise_signal(signal.SIGUSR2)
+    def warn():
+        """Do as Slurm does shortly before the time is up."""
+        while read_state(tmp_path / "slow-0").part != "ready":
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGUSR2)
 
     before = signal.signal(signal.SIGUSR2, lambda *_: again.append(job.checkpoint()))
+    cluster = threading.Thread(target=warn)
+    cluster.start()
     try:
-        monkeypatch.setattr("agentic.experiment.slurm.time.sleep", warn)
         with pytest.raises(AgenticError, match="ended with 130"):
             job()
     finally:
+        cluster.join()
         signal.signal(signal.SIGUSR2, before)
     assert read_state(tmp_path / "slow-0").state == "stopped"
     (delayed,) = again
-    assert delayed.function == CellJob(job.command, job.log)
+    assert delayed.function == CellJob(job.command, job.log, job.pause)
     delayed.function()
     assert read_state(tmp_path / "slow-0").state == "done"

@@ -12,7 +12,7 @@ from agentic import sample_directory
 from agentic.dataset.episodes import list_episodes
 from agentic.errors import AgenticError
 from agentic.evaluation import evaluate as evaluation
-from agentic.experiment.results import gather, read_results
+from agentic.experiment.results import read_results, update_results
 from agentic.experiment.state import Tracker, read_state
 from agentic.experiment.work import work
 from agentic.interruption import Interrupted
@@ -104,7 +104,7 @@ def test_data_are_collected_once(tmp_path):
 
 def test_results_are_lines_of_episodes_cells_and_data(finished, of, tmp_path):
     root, _ = finished
-    results = gather(of, tmp_path, root)
+    results = update_results(of, tmp_path, root)
     assert list(results.cells) == ["td3-0"] and not results.other
     line = results.cells["td3-0"]
     assert {"task", "method", "seed", "commit", "machine", "versions", "seconds"} <= line.keys()
@@ -125,9 +125,9 @@ def test_results_are_lines_of_episodes_cells_and_data(finished, of, tmp_path):
 
 def test_a_clone_without_run_folders_has_the_same_results(finished, of, tmp_path):
     root, _ = finished
-    gather(of, tmp_path, root)
+    update_results(of, tmp_path, root)
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    results = gather(of, tmp_path, tmp_path / "nowhere")
+    results = update_results(of, tmp_path, tmp_path / "nowhere")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
     (run,) = results.runs()
     assert run.method == "td3" and len(run.evaluation) == 8 and len(run.data_returns) == 3
@@ -135,7 +135,7 @@ def test_a_clone_without_run_folders_has_the_same_results(finished, of, tmp_path
 
 def test_cells_of_other_settings_are_named(finished, of, tmp_path):
     root, _ = finished
-    gather(of, tmp_path, root)
+    update_results(of, tmp_path, root)
     changed = experiment(cell("td3-0", of.cells[0].config.data, width=32))
     assert read_results(changed, tmp_path).other == ("td3-0",)
     line = json.loads((tmp_path / "cells.jsonl").read_text())

@@ -1,4 +1,4 @@
-"""Experiments of cells that would take seconds, or that stubs stand in for."""
+"""Experiments whose cells take seconds, or are replaced by stubs."""
 
 import sys
 from pathlib import Path
@@ -29,12 +29,12 @@ def experiment(*cells: Cell, data: tuple[Collected, ...] = (), report=None) -> E
 
 
 def say_how_many(folder: Path, results) -> None:
-    """Write as little of a report as can tell what it was written from."""
+    """Write a report that only counts cells and lines."""
     (folder / "report.md").write_text(f"{len(results.cells)} cells, {len(results.records)} lines\n")
 
 
 def stub(root: Path):
-    """Return a `cell_command` whose processes are stubs."""
+    """Return a replacement of `cell_command` whose processes are stubs."""
 
     def command(folder, name, place, core=None):
         where = root / "data" / name if name.startswith("data") else root / name
