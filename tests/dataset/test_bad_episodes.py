@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -132,20 +133,52 @@ def test_a_file_that_is_no_archive_is_named(tmp_path, content):
 
 def test_a_header_that_promises_more_than_the_file_holds_allocates_nothing(tmp_path):
     path, header = tmp_path / "episode_0_8.npz", io.BytesIO()
-    promise = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 5)}
-    np.lib.format.write_array_header_1_0(header, promise)
-    np.savez(path, **without("observation"))
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("observation.npy", header.getvalue() + bytes(100))
+    promised = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 5)}
+    np.lib.format.write_array_header_1_0(header, promised)
+    with_member(path, "observation", header.getvalue() + bytes(100))
     with pytest.raises(AgenticError, match="do not fit, so the file is damaged"):
         exorl.read_episode(path, TASK)
 
 
-def test_a_member_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
+def with_member(path: Path, key: str, content: bytes, method: int = zipfile.ZIP_DEFLATED) -> None:
+    """Write a legal episode in which the file of one array has this content."""
+    np.savez(path, **without(key))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{key}.npy", content, method)
+
+
+def promise(path: Path, size: int) -> None:
+    """Change how many bytes the last member of a zip unpacks to by its table of contents."""
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02") + 24
+    content[place : place + 4] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+def test_a_member_that_promises_too_much_is_refused_unread(tmp_path):
     path = tmp_path / "episode_0_8.npz"
-    np.savez_compressed(path, **legal() | {"physics": np.zeros((9, 4))})
-    monkeypatch.setattr(exorl, "LARGEST_MEMBER", 200)
-    assert "unpacked; an episode's array has at most 200" in refused(path)
+    with_member(path, "physics", bytes(1000))
+    promise(path, 2**28 + 1)
+    assert "physics of 268435457 bytes unpacked; an episode's array has at most" in refused(path)
+
+
+def test_a_bomb_that_promises_little_unpacks_to_little(tmp_path):
+    path = tmp_path / "episode_0_8.npz"
+    with_member(path, "physics", bytes(2**26))
+    promise(path, 500)
+    tracemalloc.start()
+    sentence = refused(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "cannot be read as an npz episode" in sentence and peak < 2**23
+
+
+def test_other_ways_to_pack_are_refused_unread(tmp_path):
+    # zipfile unpacks them whole, whatever size they promise.
+    path = tmp_path / "episode_0_8.npz"
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with_member(path, "physics", bytes(2**20), method)
+        assert f"physics packed by method {method} of zip" in refused(path)
 
 
 @pytest.mark.parametrize(

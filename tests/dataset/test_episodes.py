@@ -1,7 +1,7 @@
 """Laws of the npz format: which row becomes which step, order, whole or no files."""
 
-import errno
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -84,18 +84,18 @@ def test_episodes_come_in_the_order_of_their_index(tmp_path):
     assert list_episodes(tmp_path) == list_episodes(tmp_path / "buffer")
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, rows, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(tmp_path, rows):
     path = tmp_path / "episode_0_6.npz"
     write(path, **rows(6, seed=0))
-    before = path.read_bytes()
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", full)
-    rule = rf"{re.escape(str(path))} could not be written \(No space left on device\)"
-    with pytest.raises(AgenticError, match=rule):
-        write(path, **rows(6, seed=1))
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    rule = rf"{re.escape(str(path))} could not be written \(File too large\)"
+    try:
+        # A limit on the size of files stands in for a full disk: writes fail in the same way.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+        with pytest.raises(AgenticError, match=rule):
+            write(path, **rows(6, seed=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
