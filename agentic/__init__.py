@@ -18,7 +18,7 @@ _HOMES = {
     "register": "agentic.simulation",
     "run": "agentic.methods.transformer",
     "sample_directory": "agentic.dataset",
-    "write_report": "agentic.report",
+    "write_report": "agentic.report.page",
 }
 __version__ = "0.1.0"
 __all__ = [*sorted(_HOMES), "__version__"]

@@ -1,6 +1,7 @@
 """The command line: `agentic COMMAND`. A command's module is imported when it is called."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,10 @@ def usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 on success, 1 on a mistake, 2 on bad arguments, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Letters that the terminal's encoding lacks are spelled out; they must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         _dispatch(arguments)
     except AgenticError as error:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import json
 import platform
 import shlex
 from collections.abc import Sequence
@@ -10,12 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.table import Table
+from rich.text import Text
 
 from agentic import provenance
 from agentic.bench import BENCHMARKS, Row
-from agentic.cli.terminal import console, errors, say
+from agentic.cli.terminal import console, errors, print_json, print_table, say
 from agentic.errors import AgenticError, closest
+from agentic.report.table import Column, Table
 from agentic.training.run import write_json
 
 PACKAGES = ("agentic", "numpy", "mujoco", "dm-control", "jax", "h5py")
@@ -31,13 +31,14 @@ def bench(arguments: Sequence[str]) -> None:
         raise AgenticError(f"{name!r} is not a benchmark; {closest(name, BENCHMARKS)}.")
     module = importlib.import_module(f"agentic.bench.{name}")
     command = tyro.cli(_command(module.Options), prog=f"agentic bench {name}", args=rest)
-    with (errors if command.json else console).status(name) as status:
-        rows = module.run(command.options, status.update)
+    # Of ASCII, and with words that are no markup.
+    with (errors if command.json else console).status(Text(name), spinner="line") as status:
+        rows = module.run(command.options, lambda text: status.update(Text(text)))
     document = record(name, rest, command.options, rows)
     if command.json:
-        console.print_json(json.dumps(document))
+        print_json(document)
     else:
-        console.print(table(name, rows))
+        print_table(table(rows), title=f"agentic bench {name}")
     if command.out is not None:
         write_json(command.out, document)
         if not command.json:
@@ -73,36 +74,13 @@ def record(name: str, arguments: Sequence[str], options: object, rows: Sequence[
     }
 
 
-def table(name: str, rows: Sequence[Row]) -> Table:
-    """Return the rows as a table, numbers to four digits; on its side where that is slimmer."""
-    lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    across = [list(line) for line in zip(*lines, strict=True)]
-    if _width(across) < _width(lines):
-        lines = across
-    shown = Table(title=f"agentic bench {name}")
-    for index, head in enumerate(lines[0]):
-        text = (lines is across and index == 0) or not _is_number(lines[1][index])
-        shown.add_column(head, justify="left" if text else "right", overflow="fold")
-    for line in lines[1:]:
-        shown.add_row(*line)
-    return shown
-
-
-def _cell(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _width(lines: list[list[str]]) -> int:
-    """Return about how many characters wide a table is; long texts are wrapped."""
-    return sum(min(20, max(map(len, column))) + 3 for column in zip(*lines, strict=True))
+def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as a table, numbers to four digits."""
+    columns = []
+    for heading in rows[0]:
+        words = all(isinstance(row[heading], str) for row in rows)
+        columns.append(Column(heading, "left" if words else "right", "{:.4g}".format))
+    return Table(tuple(columns), tuple(tuple(row.values()) for row in rows))
 
 
 def _command(options: type) -> type:

@@ -1,17 +1,16 @@
 """`agentic data list`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import tyro
-from rich.table import Table
 
-from agentic.cli.terminal import console, say
+from agentic.cli.terminal import print_json, print_table, say
 from agentic.download.catalogue import ALGORITHMS, ROOT, DataSet, all_data_sets
 from agentic.download.disk import readable
 from agentic.download.local_copy import LocalCopy, Status
+from agentic.report.table import Column, Table
 
 
 def list(arguments: Sequence[str]) -> None:
@@ -33,28 +32,23 @@ def _print_list(root: Path, as_json: bool) -> None:
     found = {data_set: LocalCopy(root, data_set).status() for data_set in all_data_sets()}
     if as_json:
         records = [_record(data_set, status, root) for data_set, status in found.items()]
-        console.print_json(json.dumps(records))
+        print_json(records)
         return
-    table = Table("data set", "archive", "on disk", title="ExoRL")
-    table.caption = f"on disk: below {root}"
-    domain = None
-    for data_set, status in found.items():
-        if data_set.domain != domain:
-            domain = data_set.domain
-            table.add_section()
-            size = f"about {readable(domain.raw_bytes)} raw"
-            table.add_row(domain.name, size, f"tasks: {', '.join(domain.goals)}", style="bold")
-        known = data_set.published
-        table.add_row(
-            data_set.name,
-            readable(known.size) if known else "unknown",
-            _words(status),
-        )
-    console.print(table)
-    table = Table("algorithm", "what explored", "paper")
-    for algorithm in ALGORITHMS.values():
-        table.add_row(algorithm.name, algorithm.title, algorithm.paper)
-    console.print(table)
+    columns = Column("data set"), Column("archive"), Column("on disk")
+    rows = tuple(
+        (d.name, readable(d.published.size) if d.published else "unknown", _words(status))
+        for d, status in found.items()
+    )
+    print_table(Table(columns, rows), title="ExoRL", caption=f"on disk: below {root}")
+    columns = Column("domain"), Column("one data set, unpacked"), Column("tasks")
+    rows = tuple(
+        (domain.name, f"about {readable(domain.raw_bytes)}", ", ".join(domain.goals))
+        for domain in dict.fromkeys(data_set.domain for data_set in found)
+    )
+    print_table(Table(columns, rows))
+    columns = Column("algorithm"), Column("what explored"), Column("paper")
+    rows = tuple((one.name, one.title, one.paper) for one in ALGORITHMS.values())
+    print_table(Table(columns, rows))
     say("next: agentic data download DOMAIN ALGORITHM")
 
 

@@ -1,17 +1,25 @@
 """`agentic data info`, `agentic data convert` and `agentic data verify`."""
 
-import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import tyro
-from rich.table import Table
 
-from agentic.cli.terminal import console, errors, print_written, progress, say
+from agentic.cli.terminal import (
+    console,
+    errors,
+    print_json,
+    print_table,
+    print_written,
+    progress,
+    say,
+)
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
+from agentic.report.table import Column, Table
 
 
 def info(arguments: Sequence[str]) -> None:
@@ -50,31 +58,31 @@ def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | N
     if histogram is not None:
         _draw(histogram, path, returns)
     if as_json:
-        console.print_json(json.dumps(facts))
+        print_json(facts)
         return
     tasks = facts.pop("tasks")
-    table = Table("property", "value", title=str(path))
     facts["length_range"] = "{} to {}".format(*facts["length_range"])
-    for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _words(value))
-    console.print(table)
+    rows = tuple((name.replace("_", " "), _words(value)) for name, value in facts.items())
+    print_table(Table((Column("property"), Column("value")), rows), title=str(path))
     if not tasks:
-        command = (
-            f"agentic data relabel {path} --task TASK" if path.suffix == ".h5" else "--task TASK"
-        )
+        relabel = f"agentic data relabel {shlex.quote(str(path))} --task TASK"
+        command = relabel if path.suffix == ".h5" else "--task TASK"
         say(f"no labels: {command} makes them and shows their returns", style="dim")
         return
-    table = Table(title="returns")
-    table.add_column("task")
-    table.add_column("control")
-    for name in next(iter(tasks.values()))["returns"]:
-        table.add_column(name, justify="right")
-    for name, labelled in tasks.items():
-        values = (f"{value:.1f}" for value in labelled["returns"].values())
-        table.add_row(name, labelled["control"], *values)
-    console.print(table)
+    print_table(_returns(tasks), title="returns")
     if histogram is not None:
         say(f"histogram: {histogram}")
+
+
+def _returns(tasks: Mapping[str, dict]) -> Table:
+    """Return the returns of every task that a data set is labelled for."""
+    names = next(iter(tasks.values()))["returns"]
+    columns = [Column(name, "right", "{:.1f}".format) for name in names]
+    rows = tuple(
+        (task, labelled["control"], *labelled["returns"].values())
+        for task, labelled in tasks.items()
+    )
+    return Table((Column("task"), Column("control"), *columns), rows)
 
 
 def _words(value: object) -> str:
@@ -122,7 +130,7 @@ def _verify(path: Path, as_json: bool, workers: int | None) -> None:
     with progress("verifying", "episodes", errors if as_json else console) as advance:
         found = check(path, advance, workers)
     if as_json:
-        console.print_json(json.dumps(found._asdict() | {"path": str(path)}))
+        print_json(found._asdict() | {"path": str(path)})
     else:
         for sentence in found.problems:
             say(f"problem: {sentence}", style="red")

@@ -12,7 +12,7 @@ from agentic.cli.train import load, train_with_progress
 from agentic.dataset import sample_directory
 from agentic.evaluation.run import SEEDS, EvaluationConfig
 from agentic.methods.transformer import ExperimentConfig
-from agentic.report import write_report
+from agentic.report.page import write_report
 from agentic.training import checkpoint
 
 TASK = "cartpole_swingup"

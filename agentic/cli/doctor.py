@@ -4,10 +4,9 @@ import sys
 from collections.abc import Sequence
 
 import tyro
-from rich.table import Table
 
 from agentic.cli.doctor_checks import diagnose
-from agentic.cli.terminal import console
+from agentic.cli.terminal import say
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -23,13 +22,12 @@ def doctor(arguments: Sequence[str]) -> None:
 
 
 def _print_checks() -> None:
+    """Print a line for each finding, and below it what to do."""
     checks = diagnose()
-    table = Table("check", "", "finding", "what to do")
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        remedy = check.remedy or ""
-        table.add_row(
-            check.name, f"[{_STYLES[check.status]}]{check.status}[/]", check.message, remedy
-        )
-    console.print(table)
+        say(f"{check.status:<4}  {check.name:<{width}}  {check.message}", _STYLES[check.status])
+        if check.remedy:
+            say(f"{'':<{width + 8}}{check.remedy}")
     if any(check.status == "fail" for check in checks):
         sys.exit(1)

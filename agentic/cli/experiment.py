@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.table import Table
 from rich.text import Text
 
-from agentic.cli.terminal import clock, console, say
+from agentic.cli.terminal import clock, console, print_table, say
 from agentic.errors import AgenticError
 from agentic.experiment.local import Launcher
 from agentic.experiment.slurm import SlurmConfig, job_states, submit
@@ -19,6 +18,7 @@ from agentic.experiment.state import BUSY, LOG, Busy, State
 from agentic.experiment.status import status_of
 from agentic.experiment.work import cell_command, on_core, place_of, take_signals, work
 from agentic.interruption import Interrupted
+from agentic.report.table import Column, Table
 
 ANY = SlurmConfig()
 Patterns = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN")]
@@ -224,15 +224,14 @@ def how_far(state: State) -> str:
 
 def _print_status(experiment: Experiment, root: Path, cells: Sequence[Cell]) -> None:
     rows = status_of(experiment, root, cells, job_states(root))
-    table = Table()
-    for title in ("cell", "state", "seconds", ""):
-        table.add_column(title, justify="right" if title == "seconds" else "left", overflow="fold")
+    columns = Column("cell"), Column("state"), Column("seconds", "right"), Column("")
+    lines = []
     for row in rows:
         state = row.state
         note = how_far(state) if state.state == "running" else state.why
         seconds = f"{state.total_seconds:,.0f}" if state.seconds else ""
-        table.add_row(row.name, state.state, seconds, note)
-    console.print(table)
+        lines.append((row.name, state.state, seconds, note))
+    print_table(Table(columns, tuple(lines)))
     kinds = dict.fromkeys(row.state.state for row in rows)
     counts = [f"{sum(row.state.state == kind for row in rows)} {kind}" for kind in kinds]
     say(f"{', '.join(counts)}; run folders in {root}")

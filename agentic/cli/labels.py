@@ -1,5 +1,6 @@
 """`agentic data relabel`."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,7 +33,7 @@ def relabel(arguments: Sequence[str]) -> None:
             workers: threads that simulate; by default one a processor. The result is the same.
         """
         label_store(store, task, control, workers)
-        say(f"next: agentic train {task[0]} --data {store} --out runs/NAME")
+        say(f"next: agentic train {task[0]} --data {shlex.quote(str(store))} --out runs/NAME")
 
     tyro.cli(command, prog="agentic data relabel", args=arguments)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from agentic.cli.terminal import say
-from agentic.report import write_report
+from agentic.report.page import write_report
 
 
 def report(arguments: Sequence[str]) -> None:

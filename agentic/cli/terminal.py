@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,19 +19,70 @@ from rich.progress import (
     TextColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table as RichTable
 from rich.text import Text
+
+from agentic.report.table import Noted, Table
 
 if TYPE_CHECKING:
     from agentic.dataset.conversion import Converted
 
-console = Console()
+# Whatever is printed is printed as it is: square brackets in a file's name are no markup, and
+# colons around a word no emoji.
+LITERAL = {"markup": False, "emoji": False, "highlight": False}
+console = Console(**LITERAL)
 # Where progress is shown when what is printed is for a machine to read.
-errors = Console(stderr=True)
+errors = Console(stderr=True, **LITERAL)
+# Wider than any table.
+UNBOUNDED = 10_000
 
 
 def say(text: str, style: str | None = None) -> None:
     """Print a line that keeps paths and commands whole, so that they can be copied."""
-    console.print(text, style=style, soft_wrap=True, highlight=False)
+    console.print(text, style=style, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a document for machines to read, in ASCII, which every terminal has."""
+    console.print_json(data=document, ensure_ascii=True)
+
+
+def print_table(table: Table, title: str = "", caption: str = "", on: Console = console) -> None:
+    """Print a table; on its side where it is wider than the terminal and its side is slimmer."""
+    lines = [[Noted(column.heading) for column in table.columns], *table.cells()]
+    shown = _drawn(lines, [column.align for column in table.columns], title, caption)
+    if _width(shown, on) > on.width:
+        turned = _drawn(
+            list(zip(*lines, strict=True)), ["left", *["right"] * len(table.rows)], title, caption
+        )
+        shown = min(shown, turned, key=lambda drawn: _width(drawn, on))
+    on.print(shown)
+
+
+def _drawn(
+    lines: Sequence[Sequence[Noted]], aligns: Sequence[str], title: str, caption: str
+) -> RichTable:
+    """Return a table whose first line is its heading; notes stand below their texts."""
+    drawn = RichTable(
+        title=title or None, caption=caption or None, caption_justify="left",
+        show_lines=any(cell.note for line in lines for cell in line),
+    )  # fmt: skip
+    for cell, align in zip(lines[0], aligns, strict=True):
+        drawn.add_column(_text(cell), justify=align, overflow="fold")
+    for line in lines[1:]:
+        drawn.add_row(*map(_text, line))
+    return drawn
+
+
+def _text(cell: Noted) -> Text:
+    # A hyphen can be typed and searched for; a minus sign is for pages.
+    text, note = (part.replace("\N{MINUS SIGN}", "-") for part in cell)
+    return Text.assemble(text, (f"\n{note}", "dim")) if note else Text(text)
+
+
+def _width(drawn: RichTable, on: Console) -> int:
+    """Return how many characters wide a table would like to be."""
+    return Measurement.get(on, on.options.update(width=UNBOUNDED), drawn).maximum
 
 
 class RateColumn(ProgressColumn):
@@ -75,12 +128,12 @@ def progress(what: str, unit: str, on: Console = console) -> Iterator[Callable[.
     """Show a bar; yields advance(done, total, note="")."""
     # All of it fits into 80 columns.
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
         RateColumn(unit),
         TimeColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=on) as bars:
         # Work that ends in an error before its first step leaves no bar behind.
@@ -100,7 +153,7 @@ def steps_of_bytes(what: str) -> Iterator[Callable[..., None]]:
     every tenth of a step becomes a line.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=12),
         TextColumn("{task.percentage:>3.0f}%"),
         DownloadColumn(),
@@ -113,7 +166,7 @@ def steps_of_bytes(what: str) -> Iterator[Callable[..., None]]:
 
         def show(step: str, done: int, total: int | None, note: str = "") -> None:
             if note:
-                console.print(f"{what}: {note}", style="yellow", markup=False, soft_wrap=True)
+                say(f"{what}: {note}", style="yellow")
             if step not in bars:
                 # What an earlier call has done must not count as this one's speed.
                 bars[step] = progress.add_task(f"{step} {what}", total=total, completed=done)
@@ -129,7 +182,8 @@ def steps_of_bytes(what: str) -> Iterator[Callable[..., None]]:
 def print_written(store: Converted) -> None:
     """Say what a new store holds and what to do with it next."""
     say(f"{store.path}: {store.episodes} episodes, {store.steps:,} steps")
+    path = shlex.quote(str(store.path))
     if store.tasks:
-        say(f"next: agentic train {store.tasks[0]} --data {store.path} --out runs/NAME")
+        say(f"next: agentic train {store.tasks[0]} --data {path} --out runs/NAME")
     else:
-        say(f"next: agentic data relabel {store.path} --task TASK")
+        say(f"next: agentic data relabel {path} --task TASK")

@@ -7,6 +7,7 @@ from typing import Any
 from agentic.evaluation.protocol import Summary
 from agentic.report.rows import MEMORIES, METHODS, VALUE_METHODS, Row
 from agentic.report.runs import Run
+from agentic.report.table import interval, number
 
 # Below this a percentile bootstrap returns little more than the range of its values.
 FEW_RUNS = 10
@@ -15,19 +16,6 @@ FEW_RUNS = 10
 def counted(number: int, noun: str) -> str:
     """Return "1 episode" or "1,200 episodes"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def number(value: float) -> str:
-    """Return a return as text: whole numbers, and one decimal where returns are small."""
-    text = f"{value:,.1f}" if abs(value) < 20 else f"{value:,.0f}"
-    text = text.removesuffix(".0")
-    # What rounds to nothing has no sign.
-    return "0" if text == "-0" else text.replace("-", "\N{MINUS SIGN}")
-
-
-def interval(low: float, high: float) -> str:
-    """Return "380 to 441", or why there is none."""
-    return "one value, no interval" if math.isnan(low) else f"{number(low)} to {number(high)}"
 
 
 def _interval(summary: Summary) -> str:
