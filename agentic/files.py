@@ -21,10 +21,11 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well.
 
-    On any exception, Ctrl-C included, the temporary file is removed and `path` stays as it was.
+    Where `path` is a link, the file that it leads to is written, and the link stays. On any
+    exception, Ctrl-C included, the temporary file is removed and `path` stays as it was.
     An OSError (a full disk, a folder without permission) becomes an AgenticError.
     """
-    with _renamed(path) as temporary:
+    with _renamed(path.resolve() if path.is_symlink() else path) as temporary:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())

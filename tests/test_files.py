@@ -63,6 +63,18 @@ def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path):
     assert contents(tmp_path) == {"out": b"older"}
 
 
+def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path):
+    target, link = tmp_path / "target" / "out", tmp_path / "links" / "out"
+    for folder in (target.parent, link.parent):
+        folder.mkdir()
+    link.symlink_to(target)
+    for content in (b"first", b"second"):  # the link leads nowhere before the first
+        with written_whole(link) as temporary:
+            temporary.write_bytes(content)
+        assert link.is_symlink() and contents(target.parent) == {"out": content}
+    assert [path.name for path in link.parent.iterdir()] == ["out"]
+
+
 def test_a_folder_begins_empty_and_replaces_none_that_is_not(tmp_path):
     # What a try that was killed has left.
     (tmp_path / ".out.partial").mkdir()

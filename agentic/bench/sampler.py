@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from agentic.bench.synthetic_store import write_synthetic_store
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
-from agentic.dataset.made_up import write_made_up_store
 from agentic.dataset.prefetch import Prefetch
 from agentic.dataset.sampler import ChainSampler
 from agentic.errors import AgenticError
@@ -68,7 +68,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         store = Path(folder) / "made_up.h5"
         say(f"writing {options.episodes} episodes of {options.steps} steps to {folder}")
-        write_made_up_store(store, options.task, options.episodes, options.steps)
+        write_synthetic_store(store, options.task, options.episodes, options.steps)
         data = load_dataset(store, options.task)
         rows = []
         for n in options.trajectories:

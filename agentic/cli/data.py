@@ -46,15 +46,15 @@ def info(arguments: Sequence[str]) -> None:
 
 
 def _print_info(path: Path, task: str | None, as_json: bool, histogram: Path | None) -> None:
-    from agentic.dataset.inspect import describe_with_returns
+    from agentic.dataset.inspect import describe_data
 
     if histogram is not None and histogram.suffix != ".png":
         raise AgenticError(f"the histogram is to be {histogram}; its name must end in .png.")
     if task is None or path.suffix == ".h5":
-        facts, returns = describe_with_returns(path, task)
+        facts, returns = describe_data(path, task)
     else:
         with progress("labelling", "episodes", errors if as_json else console) as advance:
-            facts, returns = describe_with_returns(path, task, advance)
+            facts, returns = describe_data(path, task, advance)
     if histogram is not None:
         _draw(histogram, path, returns)
     if as_json:

@@ -48,7 +48,7 @@ def label_if_needed(config: ExperimentConfig | BaselineConfig) -> None:
     if store.suffix != ".h5":
         return
     from agentic.cli.labels import label_store
-    from agentic.dataset.store import is_labelled
+    from agentic.dataset.store.reading import is_labelled
 
     if not is_labelled(store, config.task, config.control):
         label_store(store, [config.task], config.control)

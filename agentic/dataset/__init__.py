@@ -4,7 +4,7 @@
     Dataset        N labelled trajectories, in memory or memory-mapped
     convert        a directory of episodes -> a store
     relabel_store  add or replace a task's rewards in a store
-    describe       what a directory or a store holds
+    describe_data  what a directory or a store holds
     verify         what is wrong with a directory or a store
     ChainSampler   batches of hindsight chains, a pure function of (seed, step)
     Prefetch       the same batches, drawn ahead by a thread
@@ -20,11 +20,11 @@ _HOMES = {
     "Dataset": "agentic.dataset.dataset",
     "Prefetch": "agentic.dataset.prefetch",
     "convert": "agentic.dataset.conversion",
-    "describe": "agentic.dataset.inspect",
+    "describe_data": "agentic.dataset.inspect",
     "load_dataset": "agentic.dataset.load",
-    "relabel_store": "agentic.dataset.relabel",
+    "relabel_store": "agentic.dataset.store.labelling",
     "sample_directory": "agentic.dataset.load",
-    "verify": "agentic.dataset.inspect",
+    "verify": "agentic.dataset.verification",
 }
 __all__ = sorted(_HOMES)
 

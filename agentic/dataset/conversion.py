@@ -1,15 +1,16 @@
 """A directory of ExoRL episodes to one store, as fast as they can be decompressed.
 
-Many files read at once and handed out in their order.
+The names of the files promise how long their episodes are. So every episode has its row before any
+of them is read, and the thread that has read one writes it. Where a name was wrong, or damaged
+episodes are to be left out, all begins again with what is known by then.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,46 +24,14 @@ from agentic.dataset.episodes import (
     read_episode,
 )
 from agentic.dataset.labels import Control, check_control, check_tasks, label_episode, observe_again
-from agentic.dataset.writing import Layout, StoreWriter, new_store
+from agentic.dataset.store.output import Output
+from agentic.dataset.store.writing import Layout, StoreWriter, new_store
+from agentic.dataset.workers import check_workers, in_order
 from agentic.errors import AgenticError
 from agentic.files import locked, written_whole
 from agentic.progress import Progress
 from agentic.provenance import cores, day
 from agentic.simulation.tasks import TASKS, Task
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
-
-
-def in_order(
-    read: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
-    """Yield read(item) for every item, in order, while `workers` threads read ahead.
-
-    Threads do, for decompression leaves Python's lock to others. At most workers + 1 results wait,
-    so that memory does not grow with the number of items. What `read` raises is raised at the
-    item's turn, whatever became of the items behind it.
-    """
-    if workers == 1:
-        yield from map(read, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(read, item))
-                if len(waiting) > workers + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def check_workers(workers: int) -> None:
-    """Raise AgenticError unless `workers` is at least 1."""
-    if workers < 1:
-        raise AgenticError(f"workers is {workers}; it must be at least 1.")
 
 
 class Converted(NamedTuple):
@@ -81,6 +50,165 @@ class _Damaged(Exception):
 
 class _OtherLength(Exception):
     """A file's name does not tell its length: begin again with what the headers say."""
+
+
+def convert(
+    directory: str | Path,
+    out: str | Path,
+    tasks: Sequence[str] = (),
+    control: Control = "action",
+    progress: Progress | None = None,
+    episodes: int | None = None,
+    skip_damaged: bool = False,
+    overwrite: bool = False,
+    physics: bool = True,
+    recompute_observations: bool = False,
+    workers: int | None = None,
+    output_type: type[Output] = Output,
+) -> Converted:
+    """Stream a directory of ExoRL episodes into a store at `out`, labelled for every task.
+
+    A few episodes are in memory at a time. The file appears under its name only when it is
+    complete, and its bytes do not depend on the number of workers.
+
+    Args:
+        directory: as for `load_dataset`.
+        out: path of the store, ending in .h5.
+        tasks: names of tasks that share one simulator, such as ["walker_walk", "walker_run"];
+            none leaves labelling to `relabel_store`.
+        control: what labels read as control, "action" or "zero".
+        progress: called with (episodes done, episodes in all) after each episode.
+        episodes: take only the first this many.
+        skip_damaged: leave out episodes that cannot be read; where there are any, the others are
+            read twice.
+        overwrite: replace a file that is there already.
+        physics: keep the simulator states, from which `relabel_store` adds tasks.
+        recompute_observations: take observations from physics instead of those in the files.
+        workers: threads that decompress and label; None takes every processor.
+        output_type: of the file under the store.
+    """
+    out, specs = Path(out), check_tasks(tasks)
+    check_control(control)
+    workers = cores() if workers is None else workers
+    check_workers(workers)
+    check_new(out, overwrite)
+    if episodes is not None and episodes < 1:
+        raise AgenticError(f"episodes is {episodes}; it must be at least 1.")
+    for needs, option in ((not physics, "--no-physics"), (recompute_observations, "--recompute")):
+        if needs and not specs:
+            raise AgenticError(
+                f"{option} was given without a task; rewards and observations are computed from "
+                "physics, so name at least one --task."
+            )
+    paths, skipped = list_episodes(directory)[:episodes], {}
+    conversion = _Conversion(
+        str(directory), out, tuple(specs), control, physics, recompute_observations, workers,
+        skipped if skip_damaged else None, output_type,
+    )  # fmt: skip
+    # The arrays need all lengths at once, and opening every file twice costs a tenth of reading it.
+    length = promised_length
+    busy = f"another process is writing {out}; wait for it, or choose another name."
+    real = out.resolve()
+    with locked(real.with_name(f".{real.name}.lock"), busy):
+        while True:
+            try:
+                steps = conversion.write(paths, length, progress or (lambda done, total: None))
+            except _OtherLength:
+                length = episode_length
+            except _Damaged:
+                paths = [path for path in paths if path not in skipped]
+                if not paths:
+                    first = next(iter(skipped.values()))
+                    raise AgenticError(
+                        f"{directory} holds no undamaged episode; the first: {first}"
+                    ) from None
+            else:
+                names = tuple(spec.name for spec in specs)
+                return Converted(out, len(paths), steps, names, tuple(skipped.values()))
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """One try to write a store of all episodes that are taken to be whole.
+
+    `damaged` takes up the sentences of those that turn out not to be; None makes the first one an
+    error.
+    """
+
+    source: str
+    out: Path
+    tasks: tuple[Task, ...]
+    control: Control
+    physics: bool
+    recompute_observations: bool
+    workers: int
+    damaged: dict[Path, str] | None
+    output_type: type[Output]
+
+    def write(
+        self, paths: Sequence[Path], length: Callable[[Path], int], progress: Progress
+    ) -> int:
+        """Write the store of these episodes; return its steps."""
+        lengths = list(self._read_all(length, paths))
+        widths, domain = self._widths(paths)
+        names = tuple(task.name for task in self.tasks)
+        layout = Layout(
+            np.asarray(lengths, np.int32),
+            widths["observation"],
+            widths["action"],
+            widths["physics"] if self.physics else 0,
+            names,
+        )
+        read = _Reader(names, self.control, self.recompute_observations, self.workers, widths)
+        with (
+            written_whole(self.out) as temporary,
+            new_store(temporary, layout, self.output_type) as store,
+        ):
+            rows = {path: row for row, path in enumerate(paths)}
+            write = _Writer(read, store, rows, lengths)
+            # Closed before the file is, because threads that read ahead write to it.
+            with closing(self._read_all(write, paths)) as results:
+                for done, (episode, rewards) in enumerate(results, start=1):
+                    store.note(*episode, rewards)
+                    progress(done, len(paths))
+            store.finish(domain, self.source, dates_of(paths), self.control)
+        return sum(lengths)
+
+    def _widths(self, paths: Sequence[Path]) -> tuple[dict[str, int], str]:
+        """Return the width of every array, and the domain that it belongs to."""
+        if self.tasks:
+            return _widths_of_task(self.tasks[0]), self.tasks[0].domain
+        # Where damage is left out, a stranger that comes first must not decide.
+        heads = paths[:1] if self.damaged is None else paths
+        widths = _most_common_widths(self._read_all(episode_shapes, heads))
+        return widths, domains_of(widths, paths[0])
+
+    def _read_all(self, read: Callable[[Path], Any], paths: Sequence[Path]) -> Iterator[Any]:
+        """Yield read(path) in order; damage is raised, or with `damaged` written down in there.
+
+        Then all damage is looked for before _Damaged is raised, so that one more try is enough.
+        """
+
+        def attempt(path: Path) -> Any:
+            try:
+                return read(path)
+            except AgenticError as error:
+                return error
+
+        found = False
+        with closing(in_order(attempt, paths, self.workers)) as results:
+            for path, result in zip(paths, results, strict=True):
+                if isinstance(result, AgenticError):
+                    if self.damaged is None:
+                        sentence = str(result).removesuffix(".")
+                        raise AgenticError(
+                            f"{sentence}; --skip-damaged leaves out what cannot be read."
+                        )
+                    found, self.damaged[path] = True, str(result)
+                elif not found:
+                    yield result
+        if found:
+            raise _Damaged
 
 
 @dataclass(frozen=True)
@@ -108,7 +236,7 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Writing:
+class _Writer:
     """Reads an episode and writes it at once, in any thread: its row is known beforehand.
 
     What damage makes wrong about rows does not matter, for everything begins again without it.
@@ -128,134 +256,6 @@ class _Writing:
         return episode, rewards
 
 
-def convert(
-    directory: str | Path,
-    out: str | Path,
-    tasks: Sequence[str] = (),
-    control: Control = "action",
-    progress: Progress | None = None,
-    episodes: int | None = None,
-    skip_damaged: bool = False,
-    overwrite: bool = False,
-    physics: bool = True,
-    recompute_observations: bool = False,
-    workers: int | None = None,
-) -> Converted:
-    """Stream a directory of ExoRL episodes into a store at `out`, labelled for every task.
-
-    A few episodes are in memory at a time. The file appears under its name only when it is
-    complete, and its bytes do not depend on the number of workers.
-
-    Args:
-        directory: as for `load_dataset`.
-        out: path of the store, ending in .h5.
-        tasks: names of tasks that share one simulator, such as ["walker_walk", "walker_run"];
-            none leaves labelling to `relabel_store`.
-        control: what labels read as control, "action" or "zero".
-        progress: called with (episodes done, episodes in all) after each episode.
-        episodes: take only the first this many.
-        skip_damaged: leave out episodes that cannot be read; where there are any, the others are
-            read twice.
-        overwrite: replace a file that is there already.
-        physics: keep the simulator states, from which `relabel_store` adds tasks.
-        recompute_observations: take observations from physics instead of those in the files.
-        workers: threads that decompress and label; None takes every processor.
-    """
-    out, specs = Path(out), check_tasks(tasks)
-    check_control(control)
-    workers = cores() if workers is None else workers
-    check_workers(workers)
-    check_new(out, overwrite)
-    busy = f"another process is writing {out}; wait for it, or choose another name."
-    if episodes is not None and episodes < 1:
-        raise AgenticError(f"episodes is {episodes}; it must be at least 1.")
-    for needs, option in ((not physics, "--no-physics"), (recompute_observations, "--recompute")):
-        if needs and not specs:
-            raise AgenticError(
-                f"{option} was given without a task; rewards and observations are computed from "
-                "physics, so name at least one --task."
-            )
-    names = tuple(spec.name for spec in specs)
-    paths, skipped = list_episodes(directory)[:episodes], {}
-    damaged = skipped if skip_damaged else None
-    # The arrays need all lengths at once, and opening every file twice costs a tenth of reading it.
-    length = promised_length
-    while True:
-        try:
-            lengths = list(_intact(length, paths, workers, damaged))
-            if specs:
-                widths, domain = _widths_of_task(specs[0]), specs[0].domain
-            else:
-                # Where damage is left out, a stranger that comes first must not decide.
-                heads = paths if skip_damaged else paths[:1]
-                widths = _usual(_intact(episode_shapes, heads, workers, damaged))
-                domain = domains_of(widths, paths[0])
-            read = _Reader(names, control, recompute_observations, workers, widths)
-            layout = Layout(
-                np.asarray(lengths, np.int32),
-                widths["observation"],
-                widths["action"],
-                widths["physics"] if physics else 0,
-                names,
-            )
-            with (
-                locked(out.with_name(f".{out.name}.lock"), busy),
-                written_whole(out) as temporary,
-                new_store(temporary, layout) as store,
-            ):
-                rows = {path: row for row, path in enumerate(paths)}
-                write = _Writing(read, store, rows, lengths)
-                results = closing(_intact(write, paths, workers, damaged))
-                # Closed before the file is, because threads that read ahead write to it.
-                with results as episodes_read:
-                    for done, (episode, rewards) in enumerate(episodes_read, start=1):
-                        store.note(*episode, rewards)
-                        if progress is not None:
-                            progress(done, len(paths))
-                store.finish(domain, str(directory), dates_of(paths), control)
-        except _OtherLength:
-            length = episode_length
-        except _Damaged:
-            paths = [path for path in paths if path not in skipped]
-            if not paths:
-                raise AgenticError(
-                    f"{directory} holds no undamaged episode; the first: "
-                    f"{next(iter(skipped.values()))}"
-                ) from None
-        else:
-            return Converted(out, len(paths), sum(lengths), names, tuple(skipped.values()))
-
-
-def _intact(
-    read: Callable[[Path], Any], paths: Sequence[Path], workers: int, damaged: dict | None
-) -> Iterator[Any]:
-    """Yield read(path) in order; damage is raised, or with `damaged` written down in there.
-
-    Then all damage is looked for before _Damaged is raised, so that one more try is enough.
-    """
-
-    def attempt(path: Path) -> Any:
-        try:
-            return read(path)
-        except AgenticError as error:
-            return error
-
-    found = False
-    with closing(in_order(attempt, paths, workers)) as results:
-        for path, result in zip(paths, results, strict=True):
-            if isinstance(result, AgenticError):
-                if damaged is None:
-                    sentence = str(result).removesuffix(".")
-                    raise AgenticError(
-                        f"{sentence}; --skip-damaged leaves out what cannot be read."
-                    )
-                found, damaged[path] = True, str(result)
-            elif not found:
-                yield result
-    if found:
-        raise _Damaged
-
-
 def check_new(out: Path, overwrite: bool) -> None:
     """Raise AgenticError unless a store may be written to `out`."""
     if out.suffix != ".h5":
@@ -270,7 +270,7 @@ def dates_of(paths: Sequence[Path]) -> dict[str, str]:
     return {"oldest_episode": day(min(times)), "newest_episode": day(max(times))}
 
 
-def _usual(shapes: Iterable[dict[str, tuple[int, ...]]]) -> dict[str, int]:
+def _most_common_widths(shapes: Iterable[dict[str, tuple[int, ...]]]) -> dict[str, int]:
     """Return the widths that most episodes have."""
     widths = ({key: shape[-1] if shape else 0 for key, shape in s.items()} for s in shapes)
     return dict(Counter(tuple(each.items()) for each in widths).most_common(1)[0][0])
@@ -278,7 +278,6 @@ def _usual(shapes: Iterable[dict[str, tuple[int, ...]]]) -> dict[str, int]:
 
 def domains_of(widths: dict[str, int], path: Path) -> str:
     """Return the domain of episodes of these widths, or several joined by " or "."""
-
     domains = sorted({t.domain for t in TASKS.values() if _widths_of_task(t) == widths})
     if not domains:
         raise AgenticError(

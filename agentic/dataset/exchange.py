@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from agentic import simulation
-from agentic.dataset.conversion import in_order
 from agentic.dataset.episodes import list_episodes, read_episode, write_episode
 from agentic.dataset.labels import Control, check_control, label_episode
+from agentic.dataset.workers import in_order
 from agentic.errors import AgenticError
 from agentic.files import folder_written_whole
 from agentic.progress import Progress
@@ -47,7 +47,7 @@ def open_source(path: str | Path, task: str | None, control: Control | None = No
     path = Path(path)
     if path.suffix == ".h5":
         # Only a store needs h5py.
-        from agentic.dataset.store import open_arrays, open_store
+        from agentic.dataset.store.reading import open_arrays, open_store
 
         task = task or _only_task(path, list(open_arrays(path).labels))
         data = open_store(path, task, control)

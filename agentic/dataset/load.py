@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.dataset.conversion import in_order
 from agentic.dataset.dataset import Dataset, Digest
 from agentic.dataset.episodes import episode_length, list_episodes, read_episode
 from agentic.dataset.labels import Control, check_control, label_episode, observe_again
+from agentic.dataset.workers import in_order
 from agentic.errors import AgenticError
 from agentic.progress import Progress
 from agentic.provenance import cores
@@ -45,7 +45,7 @@ def load_dataset(
     check_control(control)
     if path.suffix == ".h5":
         # Only a store needs h5py.
-        from agentic.dataset.store import open_store
+        from agentic.dataset.store.reading import open_store
 
         return open_store(path, task, control, recompute_observations)
     return _load_episodes(path, task, control, progress, recompute_observations)

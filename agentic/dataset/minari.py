@@ -24,7 +24,7 @@ import numpy as np
 from agentic.dataset.conversion import Converted, check_new, dates_of
 from agentic.dataset.exchange import Exported, open_source, with_last_observation
 from agentic.dataset.labels import Control
-from agentic.dataset.writing import Layout, new_store
+from agentic.dataset.store.writing import Layout, new_store
 from agentic.errors import AgenticError
 from agentic.files import folder_written_whole, written_whole
 from agentic.progress import Progress

@@ -1,16 +1,16 @@
 """Laws of converting: the same bytes for every number of workers, options that say what is kept."""
 
 import errno
-import os
 import re
 
 import h5py
 import numpy as np
 import pytest
 
-from agentic.dataset import convert, load_dataset, writing
+from agentic.dataset import convert, load_dataset
 from agentic.dataset.episodes import list_episodes, write_episode
-from agentic.dataset.store import open_arrays
+from agentic.dataset.store.output import Output
+from agentic.dataset.store.reading import open_arrays
 from agentic.errors import AgenticError
 from agentic.simulation import observations
 
@@ -161,47 +161,65 @@ def test_a_store_of_another_width_is_refused_or_observed_anew(tmp_path, recorded
     assert data.fingerprint != plain.fingerprint or (data.observations == plain.observations).all()
 
 
+class FailingOutput(Output):
+    """A file whose disk fails once: at the second write, or when it is first waited for."""
+
+    fails_at = "write"
+    count = 0
+
+    def fail(self, what: str, at: int) -> None:
+        if what == self.fails_at:
+            type(self).count += 1
+            if self.count == at:
+                raise OSError(errno.EIO, "Input/output error")
+
+    def write_at(self, offset, data):
+        self.fail("write", at=2)
+        return super().write_at(offset, data)
+
+    def sync(self):
+        self.fail("sync", at=1)
+        super().sync()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize(
-    ("call", "place", "sync_every"), [("pwrite", 2, 2**24), ("fdatasync", 1, 0)]
-)
+@pytest.mark.parametrize(("what", "sync_every"), [("write", 2**24), ("sync", 0)])
 def test_a_failing_disk_is_one_sentence_and_leaves_nothing(
-    tmp_path, directory, monkeypatch, workers, call, place, sync_every
+    tmp_path, directory, workers, what, sync_every
 ):
-    folder, out, calls = directory(6, 3, 9, 5, 7, 2, 8), tmp_path / "store.h5", []
-    here, works = sorted(tmp_path.iterdir()), getattr(os, call)
-
-    def fails_once(*arguments):
-        calls.append(arguments)
-        if len(calls) == place:
-            raise OSError(errno.EIO, "Input/output error")
-        return works(*arguments)
-
-    monkeypatch.setattr(writing, "SYNC_EVERY", sync_every)
-    monkeypatch.setattr(os, call, fails_once)
+    folder, out = directory(6, 3, 9, 5, 7, 2, 8), tmp_path / "store.h5"
+    here = sorted(tmp_path.iterdir())
+    kind = type("Failing", (FailingOutput,), {"fails_at": what, "sync_every": sync_every})
     with pytest.raises(AgenticError, match=r"store\.h5 could not be written \(Input/output error"):
-        convert(folder, out, workers=workers)
-    assert len(calls) >= place and sorted(tmp_path.iterdir()) == here
-    monkeypatch.undo()
+        convert(folder, out, workers=workers, output_type=kind)
+    assert kind.count > 0 and sorted(tmp_path.iterdir()) == here
     assert convert(folder, out, workers=workers).episodes == 7
 
 
-def test_nothing_is_written_after_an_interrupted_conversion_has_ended(
-    tmp_path, directory, monkeypatch
-):
+class WatchedOutput(Output):
+    """Counts what was written before it was closed, and in all."""
+
+    writes = 0
+    before_closing = None
+
+    def write_at(self, offset, data):
+        type(self).writes += 1
+        return super().write_at(offset, data)
+
+    def close(self):
+        if self.before_closing is None:
+            type(self).before_closing = self.writes
+        super().close()
+
+
+def test_nothing_is_written_after_an_interrupted_conversion_has_ended(tmp_path, directory):
     """Threads that read ahead are waited for: a closed file's number may be another file's."""
-    writes, works = [], os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda *a: writes.append(a[0]) or works(*a))
+    folder, out = directory(*[400] * 20), tmp_path / "store.h5"
 
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    closed = []
-    close = writing.Output.close
-    monkeypatch.setattr(
-        writing.Output, "close", lambda self: closed.append(len(writes)) or close(self)
-    )
     with pytest.raises(KeyboardInterrupt) as caught:
-        convert(directory(*[400] * 20), tmp_path / "store.h5", progress=interrupt, workers=5)
+        convert(folder, out, progress=interrupt, workers=5, output_type=WatchedOutput)
     caught.value.with_traceback(None)
-    assert closed and closed[0] == len(writes)
+    assert WatchedOutput.writes > 0 and WatchedOutput.before_closing == WatchedOutput.writes

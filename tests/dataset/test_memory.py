@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic.dataset.made_up import write_made_up_store
+from agentic.bench.synthetic_store import write_synthetic_store
 
 LIMIT = 32 * 2**20
 STEPS, STEP_BYTES = 1000, 4 * (24 + 6 + 1)
@@ -63,7 +63,7 @@ def bytes_of(script: str, store: Path, run: Path) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_store_three_times_the_limit_is_used_within_the_limit(tmp_path):
     store = tmp_path / "store.h5"
-    write_made_up_store(store, "walker_run", EPISODES, STEPS)
+    write_synthetic_store(store, "walker_run", EPISODES, STEPS)
     assert store.stat().st_size > 3 * LIMIT
     assert bytes_of(SAMPLING, store, tmp_path) < LIMIT
     assert bytes_of(TRAINING, store, tmp_path / "run") < LIMIT

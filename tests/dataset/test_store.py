@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from agentic.dataset import Dataset, convert, describe, load_dataset
+from agentic.dataset import Dataset, convert, describe_data, load_dataset
 from agentic.dataset.episodes import list_episodes
-from agentic.dataset.store import open_store, texts
+from agentic.dataset.store.output import Output
+from agentic.dataset.store.reading import open_store, texts
 from agentic.errors import AgenticError
 
 TASK, OTHER = "cartpole_swingup", "cartpole_balance"
@@ -160,12 +161,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path, directo
     assert out.read_bytes() == before and sorted(tmp_path.iterdir()) == here
 
 
-def test_too_little_free_space_is_noticed_before_the_first_byte(tmp_path, directory, monkeypatch):
-    folder = directory(6)
-    usage = type("Usage", (), {"free": 100})
-    monkeypatch.setattr("agentic.dataset.writing.shutil.disk_usage", lambda _: usage)
+class OutputOnASmallDisk(Output):
+    @staticmethod
+    def free_bytes(folder):
+        return 100
+
+
+def test_too_little_free_space_is_noticed_before_the_first_byte(tmp_path, directory):
     with pytest.raises(AgenticError, match=r"needs 0 MB and .* has 0 MB free"):
-        convert(folder, tmp_path / "store.h5", [TASK])
+        convert(directory(6), tmp_path / "store.h5", [TASK], output_type=OutputOnASmallDisk)
     assert not (tmp_path / "store.h5").exists()
 
 
@@ -175,7 +179,7 @@ def test_an_existing_file_is_kept_unless_it_is_to_be_replaced(store, tmp_path):
         convert(tmp_path / "buffer", store, [TASK])
     assert store.read_bytes() == before
     convert(tmp_path / "buffer", store, [TASK], overwrite=True)
-    assert describe(store)["tasks"].keys() == {TASK}
+    assert describe_data(store).facts["tasks"].keys() == {TASK}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from support.file_server import Answer, serving
 
 import agentic
 from agentic import AgenticError
-from agentic.dataset import describe, verify
+from agentic.dataset import describe_data, verify
 from agentic.download.catalogue import find_data_set
 from agentic.download.download import DownloadConfig, download
 from agentic.download.fetch import FetchConfig
@@ -72,7 +72,7 @@ def test_what_arrives(config, local, server):
         assert done == sorted(done) and done[-1] == steps[[p.step for p in steps].index(step)].total
     assert server.requests == [("/exorl/cartpole/rnd.zip", None)]
     assert tree(local.folder) == files() and beside(local) == ["rnd"]
-    assert describe(local.folder)["episodes"] == 2
+    assert describe_data(local.folder).facts["episodes"] == 2
 
 
 def test_the_manifest_says_what_was_fetched(config, local, server):

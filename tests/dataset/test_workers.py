@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from agentic.dataset.conversion import in_order
+from agentic.dataset.workers import in_order
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

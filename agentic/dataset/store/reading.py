@@ -1,17 +1,4 @@
-"""The store: one HDF5 file whose arrays are memory-mapped.
-
-    /observations    [N, T, O] float32      attributes of the file: format, version, domain,
-    /actions         [N, T, A] float32      source, dates, control, versions, sha256 (of
-    /physics         [N, T + 1, P] float64  observations and actions); of physics: sha256
-    /lengths         [N] int32
-    /rewards/{task}  [N, T] float32         attributes: control, sha256, date
-    /returns/{task}  [N] float64
-
-Every array is contiguous and uncompressed, so its bytes lie in the file as they lie in memory and
-the operating system pages them in; rows beyond an episode's length are zero. Physics and rewards
-may be missing. This module reads;
-`agentic.dataset.writing` writes.
-"""
+"""Opening a store: its arrays as maps of the file, its labels, and every damage in one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

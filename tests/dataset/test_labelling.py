@@ -1,15 +1,18 @@
 """Laws of labelling a store: as if it had been converted so, whole or not at all."""
 
 import fcntl
+import os
+import resource
 
 import numpy as np
 import pytest
 
 from agentic.dataset import convert, load_dataset, relabel_store, verify
-from agentic.dataset import relabel as module
-from agentic.dataset.store import is_labelled, open_arrays
+from agentic.dataset.store.labelling import copy_file
+from agentic.dataset.store.reading import is_labelled, open_arrays
 from agentic.errors import AgenticError
 
+TWO_EPISODES = 18  # in states, of the store below
 TASK, OTHER, THIRD = "cartpole_swingup", "cartpole_balance", "cartpole_balance_sparse"
 
 
@@ -23,10 +26,11 @@ def store(tmp_path, directory):
 
 @pytest.mark.parametrize("control", ["action", "zero"])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_labels_are_those_of_the_episodes(store, tmp_path, monkeypatch, control, workers):
-    monkeypatch.setattr(module, "BLOCK", 18)  # two episodes at a time
+def test_labels_are_those_of_the_episodes(store, tmp_path, control, workers):
     calls = []
-    done = relabel_store(store, [OTHER, THIRD, OTHER], control, workers, lambda *c: calls.append(c))
+    done = relabel_store(
+        store, [OTHER, THIRD, OTHER], control, workers, lambda *c: calls.append(c), TWO_EPISODES
+    )
     assert done == (store, (OTHER, THIRD), 23)
     assert calls == [(n, 46) for n in (9, 22, 23, 32, 45, 46)]
     for task in (OTHER, THIRD):
@@ -62,8 +66,7 @@ def test_who_has_opened_a_store_keeps_its_labels(store):
 
 
 @pytest.mark.parametrize("when", [1, 2, 3, 4])
-def test_an_interruption_leaves_the_store_as_it_was(store, tmp_path, monkeypatch, when):
-    monkeypatch.setattr(module, "BLOCK", 18)
+def test_an_interruption_leaves_the_store_as_it_was(store, tmp_path, when):
     before, here, calls = store.read_bytes(), sorted(tmp_path.iterdir()), []
 
     def interrupt(done: int, total: int) -> None:
@@ -72,31 +75,52 @@ def test_an_interruption_leaves_the_store_as_it_was(store, tmp_path, monkeypatch
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        relabel_store(store, [TASK, OTHER], "zero", progress=interrupt)
+        relabel_store(
+            store, [TASK, OTHER], "zero", progress=interrupt, states_at_a_time=TWO_EPISODES
+        )
     assert store.read_bytes() == before and sorted(tmp_path.iterdir()) == here
 
 
-def test_a_failure_to_write_leaves_the_store_as_it_was(store, tmp_path, monkeypatch):
+def test_a_failure_to_write_leaves_the_store_as_it_was(store, tmp_path):
     before, here = store.read_bytes(), sorted(tmp_path.iterdir())
-
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
-
-    for function in ("set_labels", "_copy"):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, function, full)
-            with pytest.raises(AgenticError, match="No space left on device"):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A limit on the size of files stands in for a full disk: while copying, and at the new rewards.
+    for size in (len(before) // 2, len(before) + 100):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+            with pytest.raises(AgenticError, match=r"store\.h5 could not be written \(File too"):
                 relabel_store(store, [OTHER])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert store.read_bytes() == before and sorted(tmp_path.iterdir()) == here
 
 
-def test_a_copy_is_a_copy_where_files_cannot_share_blocks(store, tmp_path, monkeypatch):
-    def refused(*arguments):
+def test_a_copy_is_a_copy_where_files_cannot_share_blocks(store, tmp_path):
+    def refused(source: int, target: int, count: int) -> int:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(module.os, "copy_file_range", refused)
-    module._copy(store, tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == store.read_bytes()
+    def halfway(source: int, target: int, count: int) -> int:
+        if count < store.stat().st_size:
+            refused(source, target, count)
+        return os.copy_file_range(source, target, 1000)
+
+    for copy_range in (None, refused, halfway):
+        copy_file(store, tmp_path / "copy", copy_range)
+        assert (tmp_path / "copy").read_bytes() == store.read_bytes()
+
+
+def test_a_link_is_followed(store, tmp_path):
+    link = tmp_path / "elsewhere" / "link.h5"
+    link.parent.mkdir()
+    link.symlink_to(store)
+    assert relabel_store(link, [OTHER]).path == link
+    assert link.is_symlink() and is_labelled(store, OTHER, "action")
+    assert sorted(tmp_path.iterdir()) == sorted([link.parent, store, tmp_path / "buffer"])
+    # All names of a store share one lock.
+    with store.with_name(f".{store.name}.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(AgenticError, match="another process is labelling"):
+            relabel_store(link, [THIRD])
 
 
 def test_one_process_labels_at_a_time(store):

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.dataset.writing import Layout, new_store
+from agentic.dataset.store.writing import Layout, new_store
 from agentic.files import written_whole
 from agentic.simulation.tasks import get_task
 
 
-def write_made_up_store(path: str | Path, task: str, episodes: int, steps: int) -> None:
+def write_synthetic_store(path: str | Path, task: str, episodes: int, steps: int) -> None:
     """Write a store of `episodes` x `steps` random steps as wide as the task's, without physics.
 
     Observations are normal, actions and rewards uniform; equal arguments give equal numbers.

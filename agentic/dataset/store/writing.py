@@ -1,33 +1,22 @@
-"""Writing a store: arrays of a known size, filled episode by episode, hashed on the way."""
+"""Writing a new store: arrays of a known size, filled episode by episode and hashed on the way."""
 
 import hashlib
-import io
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import h5py
 import numpy as np
 
 from agentic.dataset.dataset import Digest, padded
 from agentic.dataset.labels import Control
-from agentic.dataset.store import DTYPES, FORMAT, VERSION, texts
-from agentic.errors import AgenticError
+from agentic.dataset.store.output import Output, changeable
+from agentic.dataset.store.reading import DTYPES, FORMAT, VERSION, texts
 from agentic.hindsight import total_rewards
 from agentic.provenance import day, versions
 
-# The oldest layout with checksums over its structure: without them, one flipped bit can crash HDF5.
-LIBRARY = ("v108", "v108")
-# Arrays start on a cache line, so that a map of them is aligned for every dtype.
-ALIGNMENT = 64
-# What the disk is behind with when the last episode has been read, at most two of these.
-SYNC_EVERY = 2**26
 PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
 
 
@@ -57,7 +46,7 @@ class Layout:
 class StoreWriter:
     """Takes the episodes of a new store one after the other, then where they came from."""
 
-    def __init__(self, file: h5py.File, output: "Output", layout: Layout) -> None:
+    def __init__(self, file: h5py.File, output: Output, layout: Layout) -> None:
         self._file, self._output, self._layout = file, output, layout
         file.create_dataset("lengths", data=layout.lengths)
         self._arrays = {
@@ -132,93 +121,15 @@ class StoreWriter:
 
 
 @contextmanager
-def new_store(path: Path, layout: Layout) -> Iterator[StoreWriter]:
+def new_store(
+    path: Path, layout: Layout, output_type: type[Output] = Output
+) -> Iterator[StoreWriter]:
     """Yield the writer of a new store at `path`, which is complete when the block has ended."""
     shapes = layout.shapes().values()
-    check_space(
-        path.parent,
-        sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes),
-    )
-    with changeable(path, new=True) as (file, output):
+    size = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes)
+    output_type.check_space(path.parent, size)
+    with changeable(path, True, output_type) as (file, output):
         yield StoreWriter(file, output, layout)
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Raise AgenticError if `folder` has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise AgenticError(
-            f"the store needs {needed / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB free; "
-            "free space or choose another place."
-        )
-
-
-class Output(io.FileIO):
-    """A file that remembers its first failed write instead of raising it.
-
-    HDF5 2.0 ends the process with a segmentation fault when it closes a file that it could not
-    write, on a full disk for one. It writes to this instead, and `check` raises what happened.
-    """
-
-    def __init__(self, path: Path, mode: str) -> None:
-        super().__init__(path, mode)
-        self._failure: OSError | None = None
-        self._pool, self._unsynced, self._lock = ThreadPoolExecutor(1), 0, Lock()
-        self._syncing = self._pool.submit(int)
-
-    def close(self) -> None:
-        self._pool.shutdown()
-        super().close()
-
-    def put(self, offset: int, array: np.ndarray) -> None:
-        """Write an array's bytes at `offset`, past HDF5, whose own way costs as much as reading.
-
-        Any thread may, for no two write the same place.
-        """
-        data = memoryview(np.ascontiguousarray(array)).cast("B")
-        size = len(data)
-        while data:
-            written = os.pwrite(self.fileno(), data, offset)
-            data, offset = data[written:], offset + written
-        with self._lock:
-            self._unsynced += size
-            if self._unsynced > SYNC_EVERY and self._syncing.done():
-                # The system tells a disk's failure once, so this may be the only one to hear it.
-                self._syncing.result()
-                # The disk works while the next episodes are read, not after the last of them.
-                self._unsynced, self._syncing = 0, self._pool.submit(os.fdatasync, self.fileno())
-
-    def write(self, data: memoryview) -> int:
-        try:
-            written = 0
-            while self._failure is None and written < len(data):
-                written += super().write(data[written:])
-        except OSError as error:
-            self._failure = error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self._failure = self._failure or error
-            return self.tell() if size is None else size
-
-    def check(self) -> None:
-        """Raise the first failure, if there was one."""
-        self._syncing.result()
-        if self._failure is not None:
-            raise self._failure
-
-
-@contextmanager
-def changeable(path: Path, new: bool) -> Iterator[tuple[h5py.File, Output]]:
-    """Open an HDF5 file for writing, a new one or one that is there."""
-    with Output(path, "w+" if new else "r+") as output:
-        options = {"alignment_threshold": 1, "alignment_interval": ALIGNMENT}
-        with h5py.File(output, "w" if new else "r+", libver=LIBRARY, **options) as file:
-            yield file, output
-        output.check()
 
 
 def _allocated(

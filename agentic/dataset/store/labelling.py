@@ -3,26 +3,24 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from agentic.dataset.conversion import check_workers
 from agentic.dataset.episodes import check_widths
 from agentic.dataset.labels import Control, check_control, check_tasks, rewards_of_states
-from agentic.dataset.store import Store, open_arrays
-from agentic.dataset.writing import changeable, check_space, control_of, set_labels, set_texts
+from agentic.dataset.store.output import Output, changeable
+from agentic.dataset.store.reading import Store, open_arrays
+from agentic.dataset.store.writing import control_of, set_labels, set_texts
+from agentic.dataset.workers import check_workers
 from agentic.errors import AgenticError
 from agentic.files import locked, written_whole
 from agentic.hindsight import total_rewards
 from agentic.progress import Progress
 from agentic.provenance import cores
-
-# States that are in memory at a time: enough to feed many threads, about ten megabytes.
-BLOCK = 32_768
 
 
 class Relabelled(NamedTuple):
@@ -39,20 +37,22 @@ def relabel_store(
     control: Control = "action",
     workers: int | None = None,
     progress: Progress | None = None,
+    states_at_a_time: int = 32_768,
 ) -> Relabelled:
     """Add the rewards of `tasks` to a store, or replace those that it has.
 
-    The labels are written into a copy that takes the store's name when all of them are complete:
-    whatever interrupts this, the store is as it was, and whoever trains on it keeps the labels
-    that he has opened. It needs the store's size in free space; where the file system can share
+    The labels are written into a copy, which takes the store's name when all of them are complete.
+    An interruption leaves the store as it was, and a training that has opened it keeps the labels
+    that it has read. The copy needs the store's size in free space; where the file system can share
     blocks between files, only that of the new rewards.
 
     Args:
-        path: a store with physics.
+        path: a store with physics, or a link to one.
         tasks: names of tasks that the simulator of its episodes has.
         control: what labels read as control: the "action" (the environment's reward) or "zero".
         workers: threads that simulate; None takes every processor. The result is the same.
         progress: called with (states labelled, states in all) after each block of episodes.
+        states_at_a_time: enough to feed many threads, in about ten megabytes of memory.
 
     Raises:
         AgenticError: a store without physics, a task of another domain, a state without a finite
@@ -67,20 +67,24 @@ def relabel_store(
         raise AgenticError("no task was given; name at least one --task to label the store for.")
     if not path.exists():
         raise AgenticError(f"{path} does not exist; agentic data convert writes a store.")
-    # Held on a file beside the store, since whoever reads HDF5 locks the store itself.
     busy = f"another process is labelling {path}; wait for it, then run this again."
-    with locked(path.with_name(f".{path.name}.lock"), busy):
+    # Where a link leads to, so that all names of a store share one lock. Beside the store, because
+    # readers of HDF5 lock the store itself.
+    real = path.resolve()
+    with locked(real.with_name(f".{real.name}.lock"), busy):
         store = open_arrays(path)
         _check_can_label(store, names)
         states = int(store.lengths.sum())
-        check_space(path.parent, path.stat().st_size + 4 * states * len(names))
-        with written_whole(path) as temporary:
-            _copy(path, temporary)
+        Output.check_space(real.parent, path.stat().st_size + 4 * states * len(names))
+        with written_whole(real) as temporary:
+            copy_file(real, temporary)
             with changeable(temporary, new=False) as (file, output):
                 for index, task in enumerate(names):
                     place = _rewards_of(file, store, task)
                     digest, returns, done = hashlib.sha256(), [], index * states
-                    for rows, rewards in _labelled_blocks(store, task, control, workers):
+                    for rows, rewards in _labelled_blocks(
+                        store, task, control, workers, states_at_a_time
+                    ):
                         place[rows] = rewards
                         output.check()
                         mask = _mask(store, rows)
@@ -108,11 +112,11 @@ def _check_can_label(store: Store, tasks: Sequence[str]) -> None:
 
 
 def _labelled_blocks(
-    store: Store, task: str, control: Control, threads: int
+    store: Store, task: str, control: Control, threads: int, states_at_a_time: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield which episodes, and their rewards [n, T], zero where there is no step."""
     count, steps = store.actions.shape[:2]
-    episodes = max(1, BLOCK // max(steps, 1))
+    episodes = max(1, states_at_a_time // max(steps, 1))
     for first in range(0, count, episodes):
         rows = slice(first, min(first + episodes, count))
         mask = _mask(store, rows)
@@ -143,21 +147,29 @@ def _rewards_of(file: h5py.File, store: Store, task: str) -> h5py.Dataset:
     return file.create_dataset(place, store.actions.shape[:2], np.float32)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, sharing its blocks where the file system can."""
+def copy_file(
+    source: Path, target: Path, copy_range: Callable[[int, int, int], int] | None = None
+) -> None:
+    """Copy a file, sharing its blocks where the file system can.
+
+    Args:
+        source: an existing file.
+        target: a new file.
+        copy_range: the system's call; None takes `os.copy_file_range`, where there is one.
+    """
+    copy_range = copy_range or getattr(os, "copy_file_range", None)
     with source.open("rb") as read, target.open("wb") as write:
-        left = os.fstat(read.fileno()).st_size
+        size = left = os.fstat(read.fileno()).st_size
         try:
-            while left:
-                copied = os.copy_file_range(read.fileno(), write.fileno(), left)
+            while left and copy_range is not None:
+                copied = copy_range(read.fileno(), write.fileno(), left)
                 if not copied:
                     break
                 left -= copied
-        except (AttributeError, OSError):
-            # Not on this system, or not between these places: what is left is read and written.
+        except OSError:
+            # Not between these places: what is left is read and written.
             pass
         if left:
-            done = os.fstat(read.fileno()).st_size - left
-            read.seek(done)
-            write.seek(done)
+            read.seek(size - left)
+            write.seek(size - left)
             shutil.copyfileobj(read, write, 2**24)

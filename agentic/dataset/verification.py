@@ -1,0 +1,153 @@
+"""Is a directory of episodes, or a store, whole? Every value is read, every hash computed anew."""
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from agentic.dataset.dataset import Digest
+from agentic.dataset.episodes import Episode, list_episodes, read_episode
+from agentic.dataset.workers import check_workers, in_order
+from agentic.download.manifest import MANIFEST, is_episode, read_manifest
+from agentic.errors import AgenticError
+from agentic.hindsight import total_rewards
+from agentic.progress import Progress
+from agentic.provenance import cores
+from agentic.trajectory import LARGEST_ACTION
+
+
+class Verified(NamedTuple):
+    """What `verify` found: "episodes" or "store", how many were read, a sentence per problem."""
+
+    kind: str
+    episodes: int
+    problems: tuple[str, ...]
+
+
+def verify(
+    path: str | Path, progress: Progress | None = None, workers: int | None = None
+) -> Verified:
+    """Read everything under `path` and return what is wrong with it.
+
+    Args:
+        path: a directory of ExoRL episodes, every file of which is read and checked, against the
+            manifest too where it was downloaded; or an .h5 store, whose structure, values, padding,
+            returns and hashes are checked.
+        progress: called with (episodes done, episodes in all) after each episode.
+        workers: threads that read episodes; None takes every processor.
+
+    Raises:
+        AgenticError: nothing that could be checked is there.
+    """
+    path, workers = Path(path), cores() if workers is None else workers
+    check_workers(workers)
+    if path.suffix == ".h5":
+        return _verify_store(path, progress)
+    paths = list_episodes(path)
+    problems = (*_manifest_problems(path), *_episode_problems(paths, progress, workers))
+    return Verified("episodes", len(paths), problems)
+
+
+def _manifest_problems(path: Path) -> Iterator[str]:
+    """Compare a downloaded data set's episodes with its manifest: names, sizes and CRCs."""
+    manifest = read_manifest(path / MANIFEST)
+    for member in manifest.members if manifest is not None else ():
+        if not is_episode(member.name):
+            continue
+        file = path / member.name
+        content = file.read_bytes() if file.is_file() else None
+        if content is None:
+            yield f"{file} is missing; the manifest lists it."
+        elif (len(content), zlib.crc32(content)) != (member.size, member.crc32):
+            yield f"{file} is not the file that was downloaded; its size or CRC differ."
+
+
+def _episode_problems(paths: list[Path], progress: Progress | None, workers: int) -> Iterator[str]:
+    def attempt(path: Path) -> Episode | str:
+        try:
+            return read_episode(path)
+        except AgenticError as error:
+            return str(error)
+
+    widths = None
+    results = zip(paths, in_order(attempt, paths, workers), strict=True)
+    for done, (path, result) in enumerate(results, start=1):
+        if isinstance(result, str):
+            yield result
+        else:
+            found = tuple(array.shape[1] for array in result)
+            widths = widths or found
+            if found != widths:
+                yield (
+                    f"{path} has observations, actions and physics of widths {found}, "
+                    f"those before it of {widths}; it comes from another domain."
+                )
+        if progress is not None:
+            progress(done, len(paths))
+
+
+def _verify_store(path: Path, progress: Progress | None) -> Verified:
+    # Only a store needs h5py.
+    from agentic.dataset.store.reading import open_arrays
+
+    try:
+        store = open_arrays(path)
+    except AgenticError as error:
+        if not path.exists():
+            raise
+        return Verified("store", 0, (str(error),))
+    return Verified("store", len(store.lengths), tuple(_store_problems(store, progress)))
+
+
+def _store_problems(store, progress: Progress | None) -> Iterator[str]:
+    count, steps = store.actions.shape[:2]
+    digest, physics = Digest(store.labels), hashlib.sha256()
+    for row, length in enumerate(store.lengths.tolist()):
+        name = f"{store.path} episode {row}"
+        if not 0 < length <= steps:
+            yield f"{name} has length {length}; it must lie in 1 to {steps}."
+            return
+        rewards = {task: labels.rewards[row] for task, labels in store.labels.items()}
+        arrays = {
+            "observations": (store.observations[row], length),
+            "actions": (store.actions[row], length),
+        } | {f"rewards of {task}": (values, length) for task, values in rewards.items()}
+        if store.physics is not None:
+            arrays["physics"] = (store.physics[row], length + 1)
+            physics.update(np.ascontiguousarray(store.physics[row, : length + 1], "<f8"))
+        for key, (values, rows) in arrays.items():
+            if not np.isfinite(values[:rows]).all():
+                yield f"{name} has {key} that are not finite."
+            if values[rows:].any():
+                yield f"{name} has {key} other than zero behind its last step."
+        if np.abs(store.actions[row, :length]).max() > LARGEST_ACTION:
+            yield f"{name} has actions outside [-1, 1]."
+        mask = np.arange(steps) < length
+        for task, labels in store.labels.items():
+            if labels.returns[row] != total_rewards(labels.rewards[row], mask):
+                yield f"{name} has a {task} return that is not the sum of its rewards."
+        digest.add(
+            store.observations[row, :length],
+            store.actions[row, :length],
+            {task: values[:length] for task, values in rewards.items()},
+        )
+        if progress is not None:
+            progress(row + 1, count)
+    yield from _hash_problems(store, digest, physics.hexdigest())
+
+
+def _hash_problems(store, digest: Digest, physics: str) -> Iterator[str]:
+    hashes = {"observations and actions": (digest.content, store.facts["sha256"])}
+    if store.physics is not None:
+        hashes["physics"] = (physics, store.physics_sha256)
+    for task, labels in store.labels.items():
+        hashes[f"the rewards of {task}"] = (digest.rewards(task), labels.sha256)
+    for what, (found, recorded) in hashes.items():
+        if found != recorded:
+            yield (
+                f"{store.path} has other {what} than it was written with: "
+                f"sha256 {found[:16]}... instead of {recorded[:16]}...; convert or label it again."
+            )
