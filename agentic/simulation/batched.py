@@ -68,10 +68,11 @@ class BatchSimulation(Simulation):
                 f"rows {np.flatnonzero(diverged).tolist()} of {self.task.name} diverged in the "
                 "simulator; its state must stay finite"
             )
-        return (
-            self._domain.observe().astype(np.float32),
-            self._domain.reward(self.task.goal).astype(np.float64),
-        )
+        return self._domain.observe().astype(np.float32), self._rewards()
+
+    def _rewards(self) -> np.ndarray:
+        """Return the rewards [num] float64 of the present states."""
+        return self._domain.reward(self.task.goal).astype(np.float64)
 
     def _scene(self, row: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
         data = self._batch.get_data(row)

@@ -4,7 +4,7 @@
     observations = sim.reset(rows=np.arange(4), seeds=[(7, row) for row in range(4)])
     observations, rewards, done = sim.step(actions)
 
-Legend: N rows, O observation size, A action size, P physics size.
+Legend: N rows, O observation size, A action size, P physics size, K size of a family's code.
 """
 
 from abc import ABC, abstractmethod
@@ -29,19 +29,32 @@ class Simulation(ABC):
         self._steps = np.zeros(num, dtype=np.int64)
         self._renderers: dict[tuple[int, int, int], Renderer] = {}
 
-    def reset(self, rows: np.ndarray, seeds: Sequence[tuple[int, ...]]) -> np.ndarray:
+    @property
+    def codes(self) -> np.ndarray | None:
+        """The code of every row's task, [num, K] float32 (a copy), or None without a family."""
+        return None
+
+    def reset(
+        self,
+        rows: np.ndarray,
+        seeds: Sequence[tuple[int, ...]],
+        codes: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Start a new episode in each of `rows` and leave the other rows as they are.
 
         Args:
           rows: [n] indices, each row at most once.
           seeds: n tuples of non-negative integers. The seed alone determines the initial state of
             its row: the task draws it from a generator that is seeded with the tuple.
+          codes: the task of each episode where the simulation is of a task family: [n, K], or [K]
+            for all rows. None draws a code of training from each row's seed.
 
         Returns:
           The first observations of these rows, [n, O] float32.
 
         Raises:
-          AgenticError: a row is out of range or named twice, or rows and seeds differ in number.
+          AgenticError: a row is out of range or named twice, rows and seeds differ in number, or
+            codes do not fit.
         """
         rows = np.asarray(rows, dtype=np.int64).reshape(-1)
         outside = rows[(rows < 0) | (rows >= self.num)]
@@ -53,6 +66,7 @@ class Simulation(ABC):
             raise AgenticError(
                 f"{len(seeds)} seeds for {rows.size} rows: give one tuple of integers per row"
             )
+        self._set_codes(rows, seeds, codes)
         observations = np.empty((rows.size, self.task.observation_size), dtype=np.float32)
         for index, (row, seed) in enumerate(zip(rows.tolist(), seeds, strict=True)):
             observations[index] = self._reset_row(row, tuple(seed))
@@ -112,6 +126,14 @@ class Simulation(ABC):
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+
+    def _set_codes(
+        self, rows: np.ndarray, seeds: Sequence[tuple[int, ...]], codes: np.ndarray | None
+    ) -> None:
+        """Give each of `rows` its task's code; a simulation of one task takes none."""
+        if codes is not None:
+            raise AgenticError(f"{self.task.name} is one task and takes no codes; a task family "
+                               "such as point_mass_goal does")  # fmt: skip
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Rewards and observations of stored states, as relabelling a data set needs them."""
+"""Rewards, features and observations of stored states, as relabelling a data set needs them."""
 
 import functools
 import threading
@@ -10,8 +10,9 @@ from mujoco.batch import Batch
 
 from agentic.errors import AgenticError
 from agentic.simulation import dm_environment
-from agentic.simulation.domains import domain_kind, make_domain
-from agentic.simulation.tasks import Task, get_task
+from agentic.simulation.domains import Domain, domain_kind, make_domain
+from agentic.simulation.families import get_family
+from agentic.simulation.tasks import Task, get_task, is_family
 
 # States in one batch: enough to feed every thread, few enough to stay in the processor's cache.
 BATCH_STATES = 1024
@@ -34,22 +35,39 @@ def rewards(
       [N] float64.
 
     Raises:
-      AgenticError: the task is unknown, a shape is wrong, or a value is not finite.
+      AgenticError: the task is unknown or a family, a shape is wrong, or a value is not finite.
     """
     spec = get_task(task)
-    physics = _checked("physics", physics, spec, spec.physics_size)
-    if actions is not None:
-        actions = _checked("actions", actions, spec, spec.action_size)
-        if len(actions) != len(physics):
-            raise AgenticError(
-                f"{len(actions)} actions for {len(physics)} states: give one action per state"
-            )
-    stage = domain_kind(spec.domain).reward_stage
-    states = _stored_states(task, stage, threads)
+    if is_family(task):
+        raise AgenticError(f"{task} is a task family, whose rewards need a code; compute its "
+                           "features, which give the rewards for every code")  # fmt: skip
     result = np.empty(len(physics))
-    with states.lock:
-        for part in states.forward(physics, actions, stage):
-            result[part] = states.domain.reward(spec.goal)[: part.stop - part.start]
+    for part, domain in _measured(spec, physics, actions, threads):
+        result[part] = domain.reward(spec.goal)[: part.stop - part.start]
+    return result
+
+
+def features(
+    family: str, physics: np.ndarray, actions: np.ndarray | None = None, threads: int = 1
+) -> np.ndarray:
+    """Return what the rewards of `family` read of each stored state.
+
+    `get_family(family).reward(features, code)` is then the environment's reward for any code.
+
+    Args:
+      family: a family's name, for example "point_mass_goal".
+      physics, actions, threads: as in `rewards`.
+
+    Returns:
+      [N, F] float64.
+
+    Raises:
+      AgenticError: the family is unknown, a shape is wrong, or a value is not finite.
+    """
+    spec = get_family(family)
+    result = np.empty((len(physics), len(spec.feature_names)))
+    for part, domain in _measured(spec.base, physics, actions, threads):
+        result[part] = spec.measure(domain)[: part.stop - part.start]
     return result
 
 
@@ -86,6 +104,24 @@ def observations(task: str, physics: np.ndarray, threads: int = 1) -> np.ndarray
         for part in states.forward(physics, None, stage):
             result[part] = states.domain.observe()[: part.stop - part.start]
     return result
+
+
+def _measured(
+    task: Task, physics: np.ndarray, actions: np.ndarray | None, threads: int
+) -> Iterator[tuple[slice, Domain]]:
+    """Yield which states the rows of a batch now hold, and the domain that reads the batch."""
+    physics = _checked("physics", physics, task, task.physics_size)
+    if actions is not None:
+        actions = _checked("actions", actions, task, task.action_size)
+        if len(actions) != len(physics):
+            raise AgenticError(
+                f"{len(actions)} actions for {len(physics)} states: give one action per state"
+            )
+    stage = domain_kind(task.domain).reward_stage
+    states = _stored_states(task.name, stage, threads)
+    with states.lock:
+        for part in states.forward(physics, actions, stage):
+            yield part, states.domain
 
 
 def _checked(what: str, values: np.ndarray, task: Task, size: int) -> np.ndarray:

@@ -1,5 +1,12 @@
 """The table of all tasks. It is static, so that asking for sizes loads no simulator.
 
+A name stands for one task, "walker_run", or for a task family: tasks of one domain that differ in
+their reward by a code. `agentic.simulation.families` defines these rewards. A family's name is
+
+    point_mass_goal             one of FAMILY_BASES,
+    point_mass_goal:0.05        the same with another size, or
+    walker_stand,walker_walk    a list of tasks that share a simulator.
+
 The numbers are those of dm_control 1.0.50; a test compares every row with the real environment.
 """
 
@@ -96,17 +103,109 @@ TASKS: dict[str, Task] = {
 }
 
 
+# The task whose model and initial states a family has.
+FAMILY_BASES: dict[str, str] = {
+    "point_mass_goal": "point_mass_easy",
+    "point_mass_goal_sparse": "point_mass_easy",
+    "point_mass_maze_goal": "point_mass_maze_reach_top_left",
+    "cartpole_position": "cartpole_swingup",
+    "cheetah_velocity": "cheetah_run",
+    "walker_velocity": "walker_walk",
+    "cartpole_prior": "cartpole_swingup",
+    "cheetah_prior": "cheetah_run",
+    "jaco_prior": "jaco_reach_top_left",
+    "point_mass_prior": "point_mass_easy",
+    "point_mass_maze_prior": "point_mass_maze_reach_top_left",
+    "quadruped_prior": "quadruped_walk",
+    "walker_prior": "walker_walk",
+}
+
+
 def task_names() -> list[str]:
     """Return the name of every task, sorted."""
     return sorted(TASKS)
 
 
+def is_family(name: str) -> bool:
+    """Return whether `name` has the form of a family's name."""
+    return "," in name or name.partition(":")[0] in FAMILY_BASES
+
+
 def get_task(name: str) -> Task:
-    """Return the task called `name`, for example "walker_run".
+    """Return the task or task family called `name`, as it looks from outside.
 
     Raises:
-      AgenticError: the name is unknown; the message gives the closest one.
+      AgenticError: nothing has this name; the message names the closest one.
     """
-    if name not in TASKS:
-        raise AgenticError(f"unknown task {name!r}: {closest(name, TASKS)}")
-    return TASKS[name]
+    if name in TASKS:
+        return TASKS[name]
+    base = base_task(name)
+    family_size(name)
+    prefix = f"{base.domain}_"
+    goal = ",".join(part.removeprefix(prefix) for part in name.split(","))
+    return replace(base, name=name, goal=goal)
+
+
+def base_task(name: str) -> Task:
+    """Return the task that gives `name` its model and its initial states.
+
+    This is a family's base, the first task of a list, or the task itself.
+
+    Raises:
+      AgenticError: nothing has this name, or the tasks of a list do not share a simulator.
+    """
+    if "," in name:
+        return listed_tasks(name)[0]
+    family = name.partition(":")[0]
+    if family in FAMILY_BASES:
+        return TASKS[FAMILY_BASES[family]]
+    if name in TASKS:
+        return TASKS[name]
+    raise AgenticError(f"unknown task {name!r}: {closest(name, [*TASKS, *FAMILY_BASES])}")
+
+
+def family_size(name: str) -> float | None:
+    """Return the number after the colon of a family's name, or None where there is no colon.
+
+    Raises:
+      AgenticError: it is not a positive number.
+    """
+    family, colon, text = name.partition(":")
+    if not colon:
+        return None
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise AgenticError(
+            f"{name!r} has size {text!r}; a positive number must follow the colon, for example "
+            f"'{family}:0.1'"
+        )
+    return size
+
+
+def listed_tasks(names: str) -> tuple[Task, ...]:
+    """Return the tasks of a list such as "walker_stand,walker_walk".
+
+    Raises:
+      AgenticError: a task is unknown or named twice, or the tasks do not share a simulator.
+    """
+    tasks = []
+    for name in names.split(","):
+        if name not in TASKS:
+            raise AgenticError(f"unknown task {name!r} in the list {names!r}: "
+                               f"{closest(name, TASKS)}")  # fmt: skip
+        tasks.append(TASKS[name])
+    first = tasks[0]
+    for task in tasks:
+        # Tasks that share a simulator differ in these alone.
+        alike = replace(task, name=first.name, goal=first.goal, suite_task=first.suite_task)
+        if alike != first or not task.fixed_model:
+            raise AgenticError(
+                f"{task.name} and {first.name} do not share a simulator; a list needs tasks of one "
+                "domain with the same observations and one fixed model"
+            )
+    if len(set(tasks)) < len(tasks):
+        raise AgenticError(f"the list {names!r} names a task twice: name each task once")
+    return tuple(tasks)

@@ -2,7 +2,8 @@
 
 A domain is made with a batch. It binds the fields that it reads at once, because a derived field is
 current only after the first call that follows its binding. `observe()` returns [N, O] float64 and
-`reward(goal)` returns [N] float64, both for the batch's present state. The formulas are those of
+`reward(goal)` returns [N] float64, both for the batch's present state. Task families read further
+numbers, such as `speed()`, each [N] float64, too. The formulas are those of
 dm_control's suite (Tassa et al. 2018, arXiv 1801.00690) and of ExoRL (Yarats et al. 2022, arXiv
 2201.13425). `reward_stage` and `observation_stage` name the stage up to which MuJoCo must compute.
 """

@@ -33,12 +33,20 @@ class Cartpole:
         centred = np.abs(self._qpos[:, 0]) <= 0.25
         return (centred & (self._cosines() >= 0.995).all(axis=1)).astype(np.float64)
 
-    def _smooth(self) -> np.ndarray:
+    def place(self) -> np.ndarray:
+        """Return the position of the cart on its rail in metres, 0 in the middle."""
+        return self._qpos[:, 0]
+
+    def balance(self) -> np.ndarray:
+        """Return how well the poles are balanced, wherever the cart is."""
         upright = (self._cosines() + 1) / 2
-        centred = (1 + around(self._qpos[:, 0], 0, margin=2)) / 2
         effort = gentle(self._ctrl[:, 0])
         velocity = around(self._qvel[:, 1:], 0, margin=5).min(axis=1)
-        return upright.mean(axis=1) * ((4 + effort) / 5) * ((1 + velocity) / 2) * centred
+        return upright.mean(axis=1) * ((4 + effort) / 5) * ((1 + velocity) / 2)
+
+    def _smooth(self) -> np.ndarray:
+        centred = (1 + around(self._qpos[:, 0], 0, margin=2)) / 2
+        return self.balance() * centred
 
     def _cosines(self) -> np.ndarray:
         return self._xmat[:, _FIRST_POLE:, _ZZ]

@@ -20,12 +20,15 @@ class Cheetah:
         self._qpos = batch.bind("qpos")
         self._qvel = batch.bind("qvel")
         self._sensordata = batch.bind("sensordata")
-        [self._speed] = model.sensor("torso_subtreelinvel").adr
+        [self._velocity] = model.sensor("torso_subtreelinvel").adr
 
     def observe(self) -> np.ndarray:
         # Without the horizontal position: running looks the same everywhere.
         return np.concatenate([self._qpos[:, 1:], self._qvel], axis=1)
 
+    def speed(self) -> np.ndarray:
+        """Return the forward velocity in metres per second."""
+        return self._sensordata[:, self._velocity]
+
     def reward(self, goal: str) -> np.ndarray:
-        speed = _DIRECTION[goal] * self._sensordata[:, self._speed]
-        return at_least(speed, _SPEED, margin=_SPEED)
+        return at_least(_DIRECTION[goal] * self.speed(), _SPEED, margin=_SPEED)

@@ -25,6 +25,12 @@ class PointMass:
     def observe(self) -> np.ndarray:
         return np.concatenate([self._qpos, self._qvel], axis=1)
 
+    def x(self) -> np.ndarray:
+        return self._geom_xpos[:, self._ball, 0]
+
+    def y(self) -> np.ndarray:
+        return self._geom_xpos[:, self._ball, 1]
+
     def reward(self, goal: str) -> np.ndarray:
         distance = np.linalg.norm(
             self._geom_xpos[:, self._target] - self._geom_xpos[:, self._ball], axis=1

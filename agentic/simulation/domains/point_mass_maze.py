@@ -25,6 +25,16 @@ class PointMassMaze:
     def observe(self) -> np.ndarray:
         return np.concatenate([self._qpos, self._qvel], axis=1)
 
+    def x(self) -> np.ndarray:
+        return self._geom_xpos[:, self._ball, 0]
+
+    def y(self) -> np.ndarray:
+        return self._geom_xpos[:, self._ball, 1]
+
+    def gentleness(self) -> np.ndarray:
+        """Return 1 where nothing pushes the ball and 0.8 where both actuators push their most."""
+        return (gentle(self._ctrl).mean(axis=1) + 4) / 5
+
     def reward(self, goal: str) -> np.ndarray:
         distance = np.linalg.norm(self._geom_xpos[:, self._ball] - TARGETS[goal], axis=1)
         radius = self._target_radius

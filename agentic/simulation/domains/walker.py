@@ -26,7 +26,7 @@ class Walker:
         # MuJoCo computes it because the model has a velocity sensor of the same subtree.
         self._momentum = batch.bind("subtree_angmom")
         self._torso = model.body("torso").id
-        [self._speed] = model.sensor("torso_subtreelinvel").adr
+        [self._velocity] = model.sensor("torso_subtreelinvel").adr
 
     def observe(self) -> np.ndarray:
         orientations = self._xmat[:, 1:, [_XX, _XZ]].reshape(len(self._qvel), -1)
@@ -35,19 +35,23 @@ class Walker:
 
     def reward(self, goal: str) -> np.ndarray:
         if goal == "stand":
-            return self._standing()
+            return self.standing()
         move = self._flipping() if goal == "flip" else self._moving(_SPEED[goal])
-        return self._standing() * (5 * move + 1) / 6
+        return self.standing() * (5 * move + 1) / 6
 
-    def _standing(self) -> np.ndarray:
+    def speed(self) -> np.ndarray:
+        """Return the forward velocity in metres per second."""
+        return self._sensordata[:, self._velocity]
+
+    def standing(self) -> np.ndarray:
+        """Return how well the walker stands: the reward of walker_stand."""
         height = self._xpos[:, self._torso, 2]
         standing = soft_at_least(height, _HEIGHT, margin=_HEIGHT / 2)
         upright = (1 + self._xmat[:, self._torso, _ZZ]) / 2
         return (3 * standing + upright) / 4
 
     def _moving(self, speed: float) -> np.ndarray:
-        forward = self._sensordata[:, self._speed]
-        return at_least(forward, speed, margin=speed / 2, value_at_margin=0.5)
+        return at_least(self.speed(), speed, margin=speed / 2, value_at_margin=0.5)
 
     def _flipping(self) -> np.ndarray:
         return at_least(self._momentum[:, self._torso, 1], _FLIP, margin=_FLIP)

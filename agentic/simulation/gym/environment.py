@@ -31,21 +31,38 @@ class TaskEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; return its first observation [O] float32 and an empty dictionary."""
+        """Start an episode.
+
+        Args:
+          seed: starts a new generator, from which the initial state is drawn.
+          options: for a task family {"task": code [K]}. Without it the generator draws a code.
+
+        Returns:
+          The first observation [O] float32 and a dictionary: {"task": code [K] float32} for a task
+          family, otherwise empty.
+
+        Raises:
+          AgenticError: an option is unknown, or the code does not fit.
+        """
         super().reset(seed=seed)
+        options = dict(options or {})
+        codes = options.pop("task", None)
         if options:
-            raise AgenticError(f"options {sorted(options)} are unknown; a task takes none")
-        [observation] = self._simulation.reset(np.array([0]), [episode_seed(self.np_random)])
-        return observation, {}
+            raise AgenticError(
+                f"options {sorted(options)} are unknown; a task takes none, a task family 'task'"
+            )
+        seeds = [episode_seed(self.np_random)]
+        [observation] = self._simulation.reset(np.array([0]), seeds, codes)
+        return observation, self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Take one step with `action` [A] in [-1, 1].
 
         Returns the observation [O] float32, the reward, terminated (always False), truncated, and
-        an empty dictionary.
+        the same dictionary as `reset`.
         """
         observations, rewards, done = self._simulation.step(np.asarray(action)[None])
-        return observations[0], float(rewards[0]), False, bool(done[0]), {}
+        return observations[0], float(rewards[0]), False, bool(done[0]), self._info()
 
     def render(self) -> np.ndarray | None:
         """Return a picture, uint8 [240, 320, 3], or None without a render mode."""
@@ -56,6 +73,10 @@ class TaskEnv(gymnasium.Env):
     def close(self) -> None:
         """Free the OpenGL context of `render`."""
         self._simulation.close()
+
+    def _info(self) -> dict[str, Any]:
+        codes = self._simulation.codes
+        return {} if codes is None else {"task": codes[0]}
 
 
 def check_render_mode(render_mode: str | None) -> None:

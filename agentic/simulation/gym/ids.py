@@ -1,4 +1,4 @@
-"""Gymnasium identifiers for every task; registering them loads no simulator.
+"""Gymnasium identifiers for every task and task family; registering them loads no simulator.
 
 Gymnasium is heavy and not every command needs it. So `import agentic` does not import it, but waits
 for the first import elsewhere: the identifiers exist after `import agentic` and
@@ -12,12 +12,12 @@ from typing import Any
 
 
 def register() -> None:
-    """Register `agentic/{task}-v0` for every task with gymnasium, once."""
+    """Register `agentic/{name}-v0` for every task and task family with gymnasium, once."""
     from gymnasium.envs import registration
 
-    from agentic.simulation.tasks import TASKS
+    from agentic.simulation.tasks import FAMILY_BASES, TASKS
 
-    for name in TASKS:
+    for name in (*TASKS, *FAMILY_BASES):
         identifier = f"agentic/{name}-v0"
         if identifier not in registration.registry:
             registration.register(

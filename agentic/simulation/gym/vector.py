@@ -86,45 +86,53 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         Args:
           seed: environment i gets seed + i, or the i-th of a sequence. With None, an environment
             keeps drawing from the generator that its last seed started.
-          options: nothing, or, where autoreset is disabled, {"reset_mask": [num_envs] bool}, which
-            leaves the others as they are.
+          options: where autoreset is disabled, "reset_mask" [num_envs] bool leaves the others as
+            they are. For a task family, "task" [num_envs, K], or [K] for all environments, is their
+            codes. Without it each environment's generator draws one.
 
         Returns:
-          The observations [num_envs, O] float32 and an empty dictionary.
+          The observations [num_envs, O] float32 and a dictionary. For a task family it holds "task"
+          [num_envs, K] float32 and "_task" [num_envs] bool, which environments were reset.
 
         Raises:
-          AgenticError: the number of seeds or the mask does not fit, or an option is unknown.
+          AgenticError: the number of seeds, the mask or the codes do not fit, or an option is
+            unknown.
         """
-        rows = self._rows_to_reset(dict(options or {}))
+        options = dict(options or {})
+        codes = options.pop("task", None)
+        rows = self._rows_to_reset(options)
+        if np.ndim(codes) == 2 and len(codes) == self.num_envs:
+            codes = np.asarray(codes)[rows]
         for row, row_seed in zip(rows, self._seeds_of(seed)[rows], strict=True):
             if row_seed is not None or self._generators[row] is None:
                 generator, used = gymnasium.utils.seeding.np_random(row_seed)
                 self._generators[row], self._seeds[row] = generator, used
-        self._start(rows)
-        return self._observations.copy(), {}
+        self._start(rows, codes)
+        return self._observations.copy(), self._infos(rows)
 
     def step(self, actions: np.ndarray) -> Step:
         """Take one step with `actions` [num_envs, A] in [-1, 1].
 
         Returns:
           observations [num_envs, O] float32, rewards [num_envs] float64, terminations and
-          truncations [num_envs] bool, and a dictionary. It holds "final_obs" and "final_info" where
-          new episodes start in the step that ends the old ones.
+          truncations [num_envs] bool, and a dictionary. It holds "task" as `reset` does, and
+          "final_obs" and "final_info" where new episodes start in the step that ends the old ones.
 
         Raises:
           AgenticError: the actions do not fit, or an environment must be reset first.
         """
-        none = np.zeros(self.num_envs, dtype=bool)
+        none, rows = np.zeros(self.num_envs, dtype=bool), np.arange(self.num_envs)
         if self._ended:  # only in next-step mode
-            self._start(np.arange(self.num_envs))
-            return self._observations.copy(), np.zeros(self.num_envs), none, none.copy(), {}
+            self._start(rows)
+            rewards = np.zeros(self.num_envs)
+            return self._observations.copy(), rewards, none, none.copy(), self._infos(rows)
         self._observations, rewards, done = self._simulation.step(np.asarray(actions))
         infos: dict[str, Any] = {}
         if done.any() and self._autoreset is AutoresetMode.SAME_STEP:
             infos = self._final()
-            self._start(np.arange(self.num_envs))
+            self._start(rows)
         self._ended = self._autoreset is AutoresetMode.NEXT_STEP and bool(done.any())
-        return self._observations.copy(), rewards, none, done, infos
+        return self._observations.copy(), rewards, none, done, infos | self._infos(rows)
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """Return one picture per environment, uint8 [240, 320, 3], or None without a mode."""
@@ -146,17 +154,27 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         """The last seed of each environment, None before its first reset."""
         return tuple(self._seeds)
 
-    def _start(self, rows: np.ndarray) -> None:
+    def _start(self, rows: np.ndarray, codes: np.ndarray | None = None) -> None:
         seeds = [episode_seed(self._generators[row]) for row in rows]
-        self._observations[rows] = self._simulation.reset(rows, seeds)
+        self._observations[rows] = self._simulation.reset(rows, seeds, codes)
         self._ended = False
+
+    def _infos(self, rows: np.ndarray) -> dict[str, Any]:
+        """Return gymnasium's information on the tasks of `rows`."""
+        if self._simulation.codes is None:
+            return {}
+        codes = np.zeros_like(self._simulation.codes)
+        codes[rows] = self._simulation.codes[rows]
+        present = np.zeros(self.num_envs, dtype=bool)
+        present[rows] = True
+        return {"task": codes, "_task": present}
 
     def _final(self) -> dict[str, Any]:
         """Return gymnasium's information on episodes that ended and were replaced at once."""
         final = np.full(self.num_envs, None, dtype=object)
         final[:] = list(self._observations.copy())
-        every = np.ones(self.num_envs, dtype=bool)
-        return {"final_obs": final, "_final_obs": every, "final_info": {}, "_final_info": every}
+        every, infos = np.ones(self.num_envs, dtype=bool), self._infos(np.arange(self.num_envs))
+        return {"final_obs": final, "_final_obs": every, "final_info": infos, "_final_info": every}
 
     def _seeds_of(self, seed: int | Sequence[int | None] | None) -> np.ndarray:
         """Return one seed or None per environment, as an array of objects."""
@@ -172,7 +190,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     def _rows_to_reset(self, options: dict[str, Any]) -> np.ndarray:
         mask = options.pop("reset_mask", None)
         if options:
-            raise AgenticError(f"options {sorted(options)} are unknown; valid: reset_mask")
+            raise AgenticError(f"options {sorted(options)} are unknown; valid: reset_mask, task")
         if mask is None:
             return np.arange(self.num_envs)
         if self._autoreset is not AutoresetMode.DISABLED:

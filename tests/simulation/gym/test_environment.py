@@ -7,7 +7,7 @@ from gymnasium.utils.env_checker import check_env
 
 from agentic.errors import AgenticError
 from agentic.simulation import make_simulation
-from agentic.simulation.tasks import task_names
+from agentic.simulation.tasks import FAMILY_BASES, task_names
 
 UNBOUNDED = "ignore:.*A Box observation space (minimum|maximum) value is"
 
@@ -75,3 +75,38 @@ def test_mistakes_are_met_with_a_sentence():
         TaskEnv("walker_run", render_mode="human")
     with pytest.raises(AgenticError, match="options"):
         TaskEnv("walker_run").reset(options={"pose": 1})
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
+@pytest.mark.parametrize("name", FAMILY_BASES)
+def test_gymnasium_checker_passes_for_every_family(name):
+    check_env(gymnasium.make(f"agentic/{name}-v0").unwrapped, skip_render_check=True)
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
+def test_a_family_takes_a_code_as_an_option_or_draws_one_and_reports_it():
+    env = gymnasium.make("agentic/point_mass_goal-v0")
+    drawn = env.reset(seed=4)[1]["task"]
+    assert drawn.shape == (2,) and drawn.dtype == np.float32
+    given, code = env.reset(seed=4, options={"task": [0.1, -0.2]}), np.float32([0.1, -0.2])
+    np.testing.assert_array_equal(given[1]["task"], code)
+    np.testing.assert_array_equal(given[0], env.reset(seed=4)[0])
+    np.testing.assert_array_equal(env.reset(seed=4)[1]["task"], drawn)
+    other = env.reset()[1]["task"]
+    assert not np.array_equal(other, drawn)
+    env.reset(seed=4, options={"task": code})
+    observation, reward, _, _, info = env.step(np.ones(2, np.float32))
+    np.testing.assert_array_equal(info["task"], code)
+    # The ball's place is in the observation; the goal must be told.
+    assert reward == pytest.approx(np.exp(-(np.sum((observation[:2] - code) ** 2) / 0.15**2)), 1e-4)
+    with pytest.raises(AgenticError, match=r"codes have shape \(1,\); point_mass_goal needs"):
+        env.reset(options={"task": [0.1]})
+    with pytest.raises(AgenticError, match=r"'pose'.* are unknown; .* a task family 'task'"):
+        env.reset(options={"pose": 1})
+
+
+def test_a_list_of_tasks_is_an_environment_too():
+    from agentic.simulation.gym.environment import TaskEnv
+
+    env = TaskEnv("walker_stand,walker_run")
+    assert env.reset(seed=0, options={"task": [0, 1]})[1]["task"].tolist() == [0, 1]

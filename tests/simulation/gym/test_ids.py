@@ -7,7 +7,7 @@ import gymnasium
 import pytest
 
 import agentic
-from agentic.simulation.tasks import task_names
+from agentic.simulation.tasks import FAMILY_BASES, task_names
 
 # What a program sees after its imports; registering must load no simulator.
 CHECK = """
@@ -60,9 +60,9 @@ def test_an_import_that_finds_nothing_is_not_hidden_and_the_next_one_registers()
     )
 
 
-def test_every_task_is_registered_once():
+def test_every_task_and_family_is_registered_once():
     agentic.register()
-    assert {f"agentic/{name}-v0" for name in task_names()} == {
+    assert {f"agentic/{name}-v0" for name in (*task_names(), *FAMILY_BASES)} == {
         name for name in gymnasium.registry if name.startswith("agentic/")
     }
 

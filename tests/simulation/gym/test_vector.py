@@ -42,7 +42,9 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["jaco_reach_top_right", "point_mass_maze_reach_top_left"])
+@pytest.mark.parametrize(
+    "name", ["jaco_reach_top_right", "point_mass_maze_reach_top_left", "point_mass_goal"]
+)
 def test_equals_a_loop_of_single_environments_beyond_the_end_of_an_episode(name, mode):
     loop, batch = both(name, mode=mode)
     assert_same(batch.reset(seed=11), loop.reset(seed=11))
@@ -137,3 +139,24 @@ def test_mistakes_are_met_with_a_sentence():
     for mask in (np.array([True]), np.zeros(2, bool), np.ones(2)):
         with pytest.raises(AgenticError, match=r"reset_mask has shape .* needs \(2,\) bool"):
             envs.reset(options={"reset_mask": mask})
+
+
+def test_codes_of_a_family_are_given_to_some_or_all_or_drawn_by_the_seed():
+    loop, batch = both("point_mass_goal", mode=AutoresetMode.DISABLED)
+    assert_same(batch.reset(seed=5), loop.reset(seed=5))
+    shared = {"task": np.float32([0.1, 0.2])}
+    assert_same(batch.reset(options=dict(shared)), loop.reset(options=dict(shared)))
+    codes = np.float32([[0.1, 0.2], [0, 0], [-0.2, 0.1]])
+    _, infos = batch.reset(seed=5, options={"task": codes})
+    np.testing.assert_array_equal(infos["task"], codes)
+    mask = np.array([True, False, True])
+    _, infos = batch.reset(options={"task": -codes, "reset_mask": mask})
+    np.testing.assert_array_equal(infos["task"], -codes * mask[:, None])
+    np.testing.assert_array_equal(infos["_task"], mask)
+    infos = batch.step(np.zeros((3, 2), np.float32))[4]
+    np.testing.assert_array_equal(infos["task"], [-codes[0], codes[1], -codes[2]])
+    options = {"reset_mask": mask}
+    assert_same(batch.reset(seed=6), loop.reset(seed=6))
+    assert_same(batch.reset(options=dict(options)), loop.reset(options=dict(options)))
+    with pytest.raises(AgenticError, match=r"point_mass_goal needs \(3, 2\)"):
+        batch.reset(options={"task": codes[:2]})
