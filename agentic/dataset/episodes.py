@@ -8,7 +8,8 @@ A file holds T + 1 rows; row 0 is the reset, and its action is a dummy:
     physics       p_0    p_1    p_2    ...   p_T       all rows
 
 The stored reward belongs to the task the data was collected with and is never read; labels come
-from physics (`agentic.dataset.labels`). Format: Yarats et al. 2022, arXiv 2201.13425.
+from physics (`agentic.dataset.labels`). A discount of 0 would be a termination, which none of the
+tasks has: such episodes are refused. Format: Yarats et al. 2022, arXiv 2201.13425.
 """
 
 import io
@@ -82,7 +83,9 @@ def holds_episodes(directory: str | Path) -> bool:
 
 def _npz_files(directory: Path) -> list[Path]:
     for folder in (directory, directory / "buffer"):
-        found = [p for p in folder.glob("*.npz") if p.is_file() and not p.name.startswith(".")]
+        # A link to a missing file is listed as well, so that reading it is an error.
+        found = [p for p in folder.glob("*.npz") if p.is_file() or not p.exists()]
+        found = [p for p in found if not p.name.startswith(".")]
         if found:
             return found
     return []
@@ -128,7 +131,8 @@ def read_episode(
     """
     path = Path(path)
     with _opened(path) as archive:
-        rows = {key: _read_array(archive, key, path) for key in DTYPES}
+        rows = {key: _read_array(archive, key, path, dtype) for key, dtype in DTYPES.items()}
+        _refuse_terminations(archive, path)
     for key, array in rows.items():
         if array.ndim != 2:
             raise AgenticError(f"{path} has {key} of shape {array.shape}; it needs two axes.")
@@ -202,6 +206,12 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
+    except FileNotFoundError as error:
+        raise AgenticError(
+            f"{path} cannot be read: it is a link to {Path(path).resolve()}, which is missing."
+            if Path(path).is_symlink()
+            else f"{path} does not exist."
+        ) from error
     except _BROKEN as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise AgenticError(
@@ -210,8 +220,23 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
-    """Return one array of an npz, as `np.load` would.
+def _refuse_terminations(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise AgenticError if an episode ended before its time; files need not say."""
+    if "discount.npy" not in archive.namelist():
+        return
+    discount = _read_array(archive, "discount", path).reshape(-1)
+    ends = np.flatnonzero(discount[1:] == 0)
+    if len(ends):
+        raise AgenticError(
+            f"{path} has discount 0 at row {ends[0] + 1}, so it was terminated; episodes of these "
+            "tasks end by their time limit alone."
+        )
+
+
+def _read_array(
+    archive: zipfile.ZipFile, key: str, path: Path, needed: type | None = None
+) -> np.ndarray:
+    """Return one array of an npz, as `np.load` would, if its type is the one that is needed.
 
     `np.load` allocates what the header promises, before it knows whether the file holds as much,
     and takes 1.4 times as long, because it evaluates every header anew.
@@ -222,8 +247,8 @@ def _read_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
         raise AgenticError(
             f"{path} holds pickled objects in {key!r}; they could run code and were refused."
         )
-    if dtype != DTYPES[key]:
-        raise AgenticError(f"{path} has {key} of type {dtype}; it needs {np.dtype(DTYPES[key])}.")
+    if needed is not None and dtype != needed:
+        raise AgenticError(f"{path} has {key} of type {dtype}; it needs {np.dtype(needed)}.")
     if math.prod(shape) * dtype.itemsize != len(content) - start:
         raise AgenticError(
             f"{path} has {key} of shape {shape} in its header and {len(content)} bytes; "

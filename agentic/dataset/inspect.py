@@ -51,11 +51,10 @@ def _describe_episodes(
     path: Path, task: str | None, progress: Progress | None
 ) -> tuple[dict, dict[str, Dataset]]:
     files = list_episodes(path)
-    size = sum(file.stat().st_size for file in files)
     if task is None:
         lengths = np.asarray([episode_length(file) for file in files])
         shapes = episode_shapes(files[0])
-        return _counts("episodes", path, lengths, size) | {"shapes": shapes}, {}
+        return _counts("episodes", path, lengths, _bytes(files)) | {"shapes": shapes}, {}
     data = load_dataset(path, task, progress=progress)
     arrays = {
         "observations": data.observations,
@@ -64,7 +63,8 @@ def _describe_episodes(
         "physics": data.physics,
     }
     shapes = {name: array.shape for name, array in arrays.items()}
-    return _counts("episodes", path, data.lengths, size) | {"shapes": shapes}, {task: data}
+    counts = _counts("episodes", path, data.lengths, _bytes(files))
+    return counts | {"shapes": shapes}, {task: data}
 
 
 def _describe_store(path: Path, task: str | None) -> tuple[dict, dict[str, Dataset]]:
@@ -80,7 +80,7 @@ def _describe_store(path: Path, task: str | None) -> tuple[dict, dict[str, Datas
         "physics": store.physics,
     }
     shapes = {name: array.shape for name, array in arrays.items() if array is not None}
-    counts = _counts("store", path, store.lengths, path.stat().st_size)
+    counts = _counts("store", path, store.lengths, _bytes([path]))
     facts = {key: store.facts[key] for key in ("domain", "source")}
     facts |= {key: json.loads(store.facts[key]) for key in ("dates", "versions")}
     return counts | facts | {"shapes": shapes}, data
@@ -95,6 +95,10 @@ def _counts(kind: str, path: Path, lengths: np.ndarray, size: int) -> dict[str, 
         "length_range": (int(lengths.min()), int(lengths.max())),
         "bytes": size,
     }
+
+
+def _bytes(files: list[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
 
 
 def _describe_labels(data: Dataset) -> dict[str, object]:

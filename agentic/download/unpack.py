@@ -199,6 +199,9 @@ def _complaints_of_path(name: str, info: zipfile.ZipInfo) -> Iterator[str]:
 
 
 def _complaints_of_size(info: zipfile.ZipInfo, limits: Limits) -> Iterator[str]:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # zipfile unpacks other methods block by block, whatever comes of a block.
+        yield f"member {info.filename!r} is packed by method {info.compress_type} of zip"
     unpacked = info.file_size
     large = unpacked > limits.ratio_from
     if unpacked > limits.member_bytes or (large and unpacked > limits.ratio * info.compress_size):

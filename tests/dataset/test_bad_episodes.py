@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentic.dataset import convert, describe_data, load_dataset, verify
 from agentic.dataset import episodes as exorl
-from agentic.dataset import load_dataset
 from agentic.errors import AgenticError
 
 TASK = "cartpole_swingup"
@@ -70,6 +70,10 @@ ARRAYS = {
     "8 rows of physics and 9 of action": shorter("physics"),
     "has no steps": {key: array[:1] for key, array in legal().items()},
     "npz has no steps; an episode needs": {key: array[:0] for key, array in legal().items()},
+    "discount 0 at row 8, so it was terminated": changed("discount", (8, 0), 0.0),
+    "discount 0 at row 3, so it was terminated": legal()
+    | {"discount": np.array([0, 1, 1, 0, 1, 1, 1, 1, 1])},
+    "pickled objects in 'discount'": legal() | {"discount": np.array([Mine()] * 9, dtype=object)},
     "action of shape (9,); it needs two axes": legal() | {"action": np.zeros(9, np.float32)},
     "action of shape (); it needs two axes": legal() | {"action": np.float32(0)},
     "pickled objects in 'observation'": legal()
@@ -122,6 +126,18 @@ def test_a_truncated_or_damaged_file_is_named(tmp_path):
         else:
             for one, other in zip(episode, intact, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+def test_an_episode_need_not_say_how_it_ended(tmp_path):
+    for name, arrays in (
+        ("none", without("discount")),
+        ("first", changed("discount", (0, 0), 0.0)),  # of the reset
+        ("odd", legal() | {"discount": np.float64(1)}),
+    ):
+        path = tmp_path / name / "episode_0_8.npz"
+        path.parent.mkdir()
+        np.savez(path, **arrays)
+        assert len(exorl.read_episode(path, TASK).actions) == 8
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04K\x01."])
@@ -190,6 +206,24 @@ def test_a_missing_or_empty_directory_is_named(tmp_path, name, rule):
     (tmp_path / "empty").mkdir()
     with pytest.raises(AgenticError, match=rf"^{re.escape(str(tmp_path / name))} {rule}"):
         load_dataset(tmp_path / name, TASK)
+
+
+def test_a_link_to_a_missing_file_is_named_by_all_that_read(tmp_path, directory):
+    folder, missing = directory(5, 6), tmp_path / "missing.npz"
+    link = folder / "episode_000002_7.npz"
+    link.symlink_to(missing)
+    words = f"{link} cannot be read: it is a link to {missing}, which is missing"
+    assert words in refused(link)
+    [problem] = verify(folder).problems
+    assert words in problem
+    with pytest.raises(AgenticError, match="which is missing"):
+        describe_data(folder)
+    with pytest.raises(AgenticError, match=r"which is missing; --skip-damaged"):
+        convert(folder, tmp_path / "store.h5", [TASK])
+    done = convert(folder, tmp_path / "store.h5", [TASK], skip_damaged=True)
+    assert done.episodes == 2 and words in done.skipped[0]
+    missing.write_bytes((folder / "episode_000001_6.npz").read_bytes())
+    assert verify(folder) == ("episodes", 3, ())
 
 
 def test_a_file_that_is_not_named_like_an_episode_is_refused(tmp_path, directory):

@@ -54,6 +54,14 @@ def overlapping() -> bytes:
     return stream.getvalue()
 
 
+def bzipped() -> bytes:
+    """Return a zip with an episode packed in another way."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr(EPISODE, files()[EPISODE])
+    return stream.getvalue()
+
+
 def encrypted() -> bytes:
     """Return a zip whose episode says that it is encrypted."""
     content = bytearray(members())
@@ -81,6 +89,7 @@ HOSTILE = {
     "folder with content": (members(("buffer/evil/", b"x")), "folder and a"),
     "folder as a file": (members((special("buffer/evil", stat.S_IFDIR), b"x")), "folder and a"),
     "bomb": (members(("buffer/bomb.npz", bytes(30 * 2**20))), "bomb"),
+    "packed by bzip2": (bzipped(), "packed by method 12"),
     "many small bombs": (
         members(*((f"video/{i}", bytes(2**20)) for i in range(12))), "would unpack to .*bomb",
     ),
