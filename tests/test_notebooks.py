@@ -58,4 +58,4 @@ def test_explore_results_runs_on_a_tiny_run(tiny_run, tmp_path, monkeypatch):
     complaints = [output.text for _, output in outputs if output.get("name") == "stderr"]
     assert not complaints
     [table] = [output.data for name, output in outputs if name == "protocols"]
-    assert "| context kept |" in table["text/markdown"]
+    assert "| Agentic Transformer, context kept |" in table["text/markdown"]

@@ -1,1 +1,1 @@
-"""Policies that act: with a context, without memory, side by side in rollouts."""
+"""What acts: policies with a context and without, side by side in rollouts, and their memory."""

@@ -1,107 +1,28 @@
-"""Policies that act: one context across episodes, extended step by step through a cache.
+"""The Transformer as a policy: one context across episodes, extended step by step by a cache.
 
-    policy.reset()                      empty the context
-    action = policy.act(observation)    before each step
-    policy.observe(reward, done)        after each step, the last included
-
-Observations are [O], or [B, O] for B contexts side by side, whose episodes may end at different
-steps. `agentic.hindsight` makes the labels, as it does for training.
+`agentic.acting.policy` says how it is called. `agentic.hindsight` makes the labels, as it does for
+training.
 """
 
-from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from copy import copy
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from agentic import hindsight
+from agentic.acting.compiled import compiled, on_all
+from agentic.acting.grouped import Grouped
+from agentic.acting.policy import Policy
 from agentic.errors import AgenticError, closest
-from agentic.network import decoding
-from agentic.network.cache import AXIS, CACHE_DTYPES, Cache, LayerCache, empty_cache
+from agentic.network.cache import AXIS, CACHE_DTYPES
 from agentic.network.config import NetworkConfig
 from agentic.network.decoding import Step
-from agentic.network.stack import Parameters, bind, unstack
+from agentic.network.stack import Parameters, unstack
+from agentic.simulation.tasks import Task
 from agentic.trajectory import Chain
-
-
-class Policy(Protocol):
-    """What a rollout needs: act before each step, observe after it, reset for a new context."""
-
-    def reset(self, batch: int | None = None) -> None: ...
-
-    def act(self, observation: np.ndarray) -> np.ndarray: ...
-
-    def observe(
-        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
-    ) -> None: ...
-
-
-P = jax.sharding.PartitionSpec
-
-
-class Compiled(NamedTuple):
-    """The jitted functions of one configuration, parameters (unstacked) first; caches are donated.
-
-    extend (parameters, cache, latents, step) -> (cache, latents); act (parameters, latents,
-    observations) -> actions; prefill (parameters, cache, chain) -> cache; empty (batch) -> cache.
-    """
-
-    extend: Callable
-    act: Callable
-    prefill: Callable
-    empty: Callable
-
-
-@lru_cache(maxsize=8)
-def compiled(
-    config: NetworkConfig, cache_dtype: str | None = None, mesh: jax.sharding.Mesh | None = None
-) -> Compiled:
-    """Return the functions that acting calls; with `mesh` the cache is split over "sequence"."""
-    axis, shards = (None, 1) if mesh is None else (AXIS, mesh.shape[AXIS])
-    layer = LayerCache(P(None, None, axis), P(None, None, axis))
-    split = Cache((layer,) * config.layers, P(None, axis))
-
-    def across(function: Callable, inputs: tuple, outputs: object) -> Callable:
-        if mesh is None:
-            return function
-        return jax.shard_map(
-            function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=True
-        )
-
-    def extend(parameters: Parameters, cache: Cache, latents: jax.Array, step: Step):
-        cache, fresh = decoding.extend(bind(config, parameters), cache, step, axis)
-        return cache, jnp.where(step.write[:, None], fresh, latents)
-
-    def act(parameters: Parameters, latents: jax.Array, observations: jax.Array):
-        return bind(config, parameters).act(latents, observations)
-
-    def prefill(parameters: Parameters, cache: Cache, chain: Chain):
-        return decoding.prefill(bind(config, parameters), chain, cache, axis)
-
-    def shardings(spec: P) -> jax.sharding.NamedSharding:
-        return jax.sharding.NamedSharding(mesh, spec)
-
-    empty = partial(empty_cache, config, dtype=cache_dtype, shards=shards)
-    placed = {} if mesh is None else {"out_shardings": jax.tree.map(shardings, split)}
-    return Compiled(
-        jax.jit(across(extend, (P(), split, P(), P()), (split, P())), donate_argnums=(1, 2)),
-        jax.jit(act),
-        jax.jit(across(prefill, (P(), split, P()), split), donate_argnums=1),
-        jax.jit(empty, static_argnums=0, **placed),
-    )
-
-
-def cache_mesh(devices: int) -> jax.sharding.Mesh:
-    """Return a mesh of the first `devices` devices over which a cache can be split."""
-    present = len(jax.devices())
-    if not 1 <= devices <= present:
-        raise AgenticError(
-            f"devices is {devices}; this process has 1 to {present} (--cpu-devices simulates more)."
-        )
-    kinds = (jax.sharding.AxisType.Auto,)
-    return jax.make_mesh((devices,), (AXIS,), kinds, devices=jax.devices()[:devices])
 
 
 class _Outcome(NamedTuple):
@@ -118,7 +39,7 @@ class _Outcome(NamedTuple):
         self.episode[rows], self.chunk[rows] = -1, -1
 
 
-class ContextPolicy:
+class ContextPolicy(Policy):
     """A trained Transformer with its context: at an episode's end the context stays.
 
     The return-to-go starts at `target_return` in every episode; when `config.trajectories` are in
@@ -126,6 +47,8 @@ class ContextPolicy:
     acts on those, holds its action until the next one and is told what all of them brought
     together: the context is what `Dataset.every` makes of the same episodes.
     """
+
+    keeps_context = True
 
     def __init__(
         self,
@@ -151,16 +74,59 @@ class ContextPolicy:
             )
         parameters = unstack(parameters)
         if mesh is not None:
-            parameters = jax.device_put(parameters, jax.sharding.NamedSharding(mesh, P()))
+            parameters = jax.device_put(parameters, on_all(mesh))
         self.config = config
         self.stride = stride
         self.parameters = parameters
-        self.target_return = float(target_return)
+        self._target_return = float(target_return)
         self.completion: hindsight.Completion = completion
         self.cache_dtype = cache_dtype or config.dtype
         self._compiled = compiled(config, self.cache_dtype, mesh)
         self._mesh = mesh
         self._batch: int | None = None
+
+    @property
+    def episodes(self) -> int:
+        """Episodes in a context: the trajectories of a training chain."""
+        return self.config.trajectories
+
+    @property
+    def target_return(self) -> float | None:
+        """The return that it aims at; None for a network without returns and completions."""
+        return self._target_return if set("Rd") & set(self.config.inputs) else None
+
+    @property
+    def devices(self) -> int:
+        """The number of devices that the cache is split over."""
+        return 1 if self._mesh is None else self._mesh.shape[AXIS]
+
+    def aiming_at(self, target_return: float) -> "ContextPolicy":
+        """Return a copy with another target return; raise AgenticError if the network has none."""
+        if self.target_return is None:
+            return super().aiming_at(target_return)
+        aiming = copy(self)
+        aiming._target_return = float(target_return)
+        return aiming
+
+    def check_fits(self, task: Task) -> None:
+        """Raise AgenticError for other sizes than the task's, or for episodes that are too long."""
+        for name in ("observation_size", "action_size"):
+            own, needed = getattr(self.config, name), getattr(task, name)
+            if own != needed:
+                raise AgenticError(
+                    f"the policy has {name} {own} and {task.name} has {needed}; evaluate it on a "
+                    "task of the domain it was trained on."
+                )
+        longest = self.config.episode_length * self.stride
+        if longest < task.episode_length:
+            raise AgenticError(
+                f"the policy was trained on episodes of {longest} steps and "
+                f"{task.name} has {task.episode_length}; train it on whole episodes."
+            )
+
+    def side_by_side(self, seeds: Sequence[int]) -> Grouped:
+        """Return len(seeds) contexts that are computed in groups of one size."""
+        return Grouped(self, len(seeds))
 
     def reset(self, batch: int | None = None) -> None:
         """Empty the context; `batch` contexts side by side, or as many as `act` is shown next."""
@@ -171,7 +137,7 @@ class ContextPolicy:
     def _allocate(self, batch: int) -> None:
         config, c = self.config, self.config.action_chunk
         self._batch = batch
-        self._progress = hindsight.begin(np.full(batch, self.target_return))
+        self._progress = hindsight.begin(np.full(batch, self._target_return))
         self._step = np.zeros(batch, np.int32)
         # Simulator steps since the kept step that was acted on last, and what they brought.
         self._held = np.zeros(batch, np.int32)
@@ -187,8 +153,7 @@ class ContextPolicy:
         self._cache = self._compiled.empty(batch)
         self._latents = jnp.zeros((batch, config.width), jnp.dtype(config.dtype))
         if self._mesh is not None:
-            everywhere = jax.sharding.NamedSharding(self._mesh, P())
-            self._latents = jax.device_put(self._latents, everywhere)
+            self._latents = jax.device_put(self._latents, on_all(self._mesh))
         self._decided = np.zeros((batch, config.action_size), np.float32)
         self._acted: np.ndarray | None = None
         self._single = False
@@ -304,8 +269,8 @@ class ContextPolicy:
     def prefill(self, chain: Chain) -> None:
         """Fill every context with a chain [B, n, T, ...] as if its trajectories had been lived.
 
-        It must have been relabelled with this policy's target return; n is at most the policy's
-        trajectories, and the next episode's index is the number of trajectories in the row.
+        The chain is labelled as `labels` says; n is at most the policy's trajectories. The
+        next episode's index is the number of trajectories in the row.
         """
         config, c = self.config, self.config.action_chunk
         batch, n, steps = chain.mask.shape
@@ -335,27 +300,6 @@ class ContextPolicy:
             self._outcome.completions[row, kept] = chain.completions[row, last, window]
             self._outcome.episode[row], self._outcome.chunk[row] = last, first // c
 
-
-class RandomPolicy:
-    """Uniform actions in [-1, 1]: the floor of every comparison."""
-
-    def __init__(self, action_size: int, seeds: tuple[int, ...] = (0,)):
-        """One generator for each context, from its own seed."""
-        self.action_size = action_size
-        self.seeds = seeds
-        self.reset()
-
-    def reset(self, batch: int | None = None) -> None:
-        """Start the generators again."""
-        self._generators = [np.random.default_rng([seed, 1]) for seed in self.seeds]
-
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        """Return a random action for each context."""
-        draws = [generator.uniform(-1, 1, self.action_size) for generator in self._generators]
-        actions = np.asarray(draws, np.float32)
-        return actions[0] if np.ndim(observation) == 1 else actions
-
-    def observe(
-        self, reward: np.ndarray, done: np.ndarray, action: np.ndarray | None = None
-    ) -> None:
-        """Learn nothing."""
+    def labels(self, contexts: int) -> tuple[hindsight.Completion, np.ndarray]:
+        """Return how chains of so many contexts are labelled: completion, target returns [C]."""
+        return self.completion, np.full(contexts, self._target_return)

@@ -1,8 +1,8 @@
 """A policy over any number of contexts, computed in groups of one fixed size.
 
-Compiled programs of two batch sizes add up in two orders, so a context's actions would depend in
-their last bits on how many others live beside it. Programs of one size do not: a row's result is
-the same whatever stands in the other rows, and wherever it stands itself (tests say so).
+Compiled programs of two batch sizes add up in two orders, so the last bits of a context's actions
+would depend on the number of contexts beside it. In a program of one size, a row's result does not
+depend on the other rows, nor on its place among them (tests say so).
 
     contexts 0 1 2 3 4 5 6 7 | 8 9 9 9 9 9 9 9      a last group that is not full repeats the last
 """
@@ -12,15 +12,16 @@ from copy import copy
 
 import numpy as np
 
-from agentic.acting.context import Policy
+from agentic.acting.policy import Policy
 from agentic.trajectory import Chain
 
-# Small enough that a single context is cheap, large enough that calls do not cost more than sums.
+# Contexts that one call computes: few enough that a single context is cheap, enough that the sums
+# cost more than the calls.
 ROWS = 8
 
 
-class Grouped:
-    """`contexts` contexts of one policy; a Policy itself.
+class Grouped(Policy):
+    """`contexts` contexts of one policy, which are a policy themselves.
 
     Args:
         policy: copied for each group, so its `reset` must make all of its state new.

@@ -1,4 +1,4 @@
-"""A baseline's policy: the action is a function of the observation, and nothing is remembered."""
+"""A policy without memory: the action is a function of the observation alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,48 +6,42 @@ from typing import Any
 import jax
 import numpy as np
 
+from agentic.acting.grouped import ROWS
+from agentic.acting.policy import Policy
 from agentic.errors import AgenticError
 from agentic.network.config import Normalization
-
-# Contexts that act together. Always so many, the rest of the last block made up: a program of one
-# shape gives an observation the same bits whatever the number of contexts beside it.
-BLOCK = 8
+from agentic.simulation.tasks import Task
 
 
-class BaselinePolicy:
-    """The actor that a method learned, without noise; episodes are all alike to it."""
+class ReactivePolicy(Policy):
+    """The actor that a method learned, without noise; all episodes are alike to it.
+
+    Observations are computed in groups of ROWS, the last one filled up. A program of one shape
+    gives an observation the same bits whatever the number of contexts beside it.
+    """
 
     def __init__(
         self,
-        method: str,
         actor: Callable[[Any, np.ndarray], jax.Array],
         parameters: Any,
         normalization: Normalization,
-        target_return: float,
     ):
-        """Act by `actor(parameters, observations [BLOCK, O]) -> [BLOCK, A]`, jitted.
+        """Act by `actor(parameters, observations [ROWS, O]) -> [ROWS, A]`, jitted.
 
-        `method` is the name of what learned it; observations are normalised as in training.
+        Observations are normalised as in training.
         """
-        self.method = method
         self.parameters = parameters
         self._mean = np.asarray(normalization.observation_mean, np.float32)
         self._inverse = 1 / np.asarray(normalization.observation_std, np.float32)
-        self._target_return = float(target_return)
         self._actor = actor
         self._batch: int | None = None
 
-    @property
-    def target_return(self) -> float:
-        """The data's best return, which results are set beside; a baseline aims at no return."""
-        return self._target_return
-
-    @target_return.setter
-    def target_return(self, value: float) -> None:
-        if value != self._target_return:
+    def check_fits(self, task: Task) -> None:
+        """Raise AgenticError for observations of another size than the task's."""
+        if task.observation_size != len(self._mean):
             raise AgenticError(
-                f"target return {value:g} was asked for and {self.method} aims at "
-                "none; leave it out, or take a method that is told its return, such as at or dt."
+                f"the policy has observation_size {len(self._mean)} and {task.name} has "
+                f"{task.observation_size}; evaluate it on a task of the domain it was trained on."
             )
 
     def reset(self, batch: int | None = None) -> None:
@@ -67,10 +61,10 @@ class BaselinePolicy:
                 f"values for each of its {self._batch} contexts."
             )
         scaled = (observations - self._mean) * self._inverse
-        blocks = np.zeros((-(-self._batch // BLOCK), BLOCK, len(self._mean)), np.float32)
-        blocks.reshape(-1, len(self._mean))[: self._batch] = scaled
-        acted = [self._actor(self.parameters, block) for block in blocks]
-        actions = np.concatenate([np.asarray(block) for block in acted])[: self._batch]
+        groups = np.zeros((-(-self._batch // ROWS), ROWS, len(self._mean)), np.float32)
+        groups.reshape(-1, len(self._mean))[: self._batch] = scaled
+        acted = [self._actor(self.parameters, group) for group in groups]
+        actions = np.concatenate([np.asarray(group) for group in acted])[: self._batch]
         return actions[0] if single else actions
 
     def observe(

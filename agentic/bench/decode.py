@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agentic.acting.context import compiled
+from agentic.acting.compiled import compiled
 from agentic.bench import Row, fastest, timed
 from agentic.errors import AgenticError, closest
 from agentic.network.cache import CACHE_DTYPES, Cache, empty_cache

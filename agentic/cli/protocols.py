@@ -8,23 +8,27 @@ import numpy as np
 from rich.table import Table
 
 from agentic.cli.terminal import console, say
-from agentic.evaluation.condition import PLAIN_CACHE
+from agentic.evaluation.evaluate import Evaluation
 from agentic.evaluation.protocol import Summary, episode_curve, scores, summarise
 from agentic.evaluation.references import RandomReference, random_reference
-from agentic.evaluation.run import Result
 from agentic.training.run import read_config
 
 # As many episodes of a curve as fit into 80 columns beside their intervals.
 EPISODES_A_LINE = 5
+# label and returns [C, E], label and protocols of each row
+Rows = Sequence[tuple[str, np.ndarray]]
+Summaries = Sequence[tuple[str, dict[str, Summary]]]
 
 
-def print_results(run: Path, results: Sequence[Result], best_of: int | None) -> None:
+def print_results(run: Path, results: Sequence[Evaluation], best_of: int | None) -> None:
     """Print returns and scores by protocol, the curve by episode, and where each comes from."""
     data = np.asarray(read_config(run)["data"]["returns"])
-    task, episodes = results[0].condition["task"], results[0].condition["episodes"]
-    rows = {_label(result, results): result.returns for result in results}
-    summaries = {label: summarise(table, best_of=best_of) for label, table in rows.items()}
-    title = f"{task}: return of {episodes} episodes in {len(results[0].returns)} contexts"
+    conditions = [result.condition for result in results]
+    task, episodes = conditions[0].task, conditions[0].episodes
+    labels = [condition.label(conditions) for condition in conditions]
+    rows = list(zip(labels, (result.returns for result in results), strict=True))
+    summaries = _summaries(rows, best_of)
+    title = f"{task}: return of {episodes} episodes in {len(results[0].seeds)} contexts"
     console.print(
         protocol_table(
             title, summaries, best_of or episodes,
@@ -34,32 +38,35 @@ def print_results(run: Path, results: Sequence[Result], best_of: int | None) -> 
     )  # fmt: skip
     _print_scores(task, rows, data, best_of, best_of or episodes)
     _print_curves(rows)
-    for label, summary in summaries.items():
+    for label, summary in summaries:
         mean = summary["mean"]
         say(f"{label}: interquartile mean {_plain(mean.iqm, mean.iqm_low, mean.iqm_high)}")
     say(
         f"best is the largest of {best_of or episodes} rollouts: it exceeds the mean even where "
         "nothing was learned, and compares with no best of another number."
     )
-    elsewhere = sum(result.elsewhere for result in results)
-    if elsewhere:
+    others = sum(result.other_provenance for result in results)
+    if others:
         say(
-            f"note: {elsewhere} contexts were recorded with other versions, another commit or "
+            f"note: {others} contexts were recorded with other versions, another commit or "
             "other devices; --again rolls them out anew.",
             style="yellow",
         )
 
 
-def protocol_table(
-    title: str, rows: dict[str, dict[str, Summary]], best_of: int, caption: str
-) -> Table:
+def _summaries(rows: Rows, best_of: int | None) -> Summaries:
+    """Return the protocols of every row."""
+    return [(label, summarise(table, best_of=best_of)) for label, table in rows]
+
+
+def protocol_table(title: str, rows: Summaries, best_of: int, caption: str) -> Table:
     """Return a table of named rows of protocol summaries."""
     table = Table(title=title, caption=caption, show_lines=True)
     table.add_column("")
-    for name in next(iter(rows.values())):
+    for name in rows[0][1]:
         shown = f"best of {best_of}" if name == "best" else name
         table.add_column(shown, justify="right", no_wrap=True)
-    for label, summaries in rows.items():
+    for label, summaries in rows:
         table.add_row(label, *(cell(s.mean, s.low, s.high) for s in summaries.values()))
     return table
 
@@ -76,9 +83,7 @@ def _plain(mean: float, low: float, high: float) -> str:
     return f"{round(mean)} ({round(low)} to {round(high)})"
 
 
-def _print_scores(
-    task: str, rows: dict[str, np.ndarray], data: np.ndarray, best_of: int | None, count: int
-) -> None:
+def _print_scores(task: str, rows: Rows, data: np.ndarray, best_of: int | None, count: int) -> None:
     reference = random_reference(task)
     if reference is None:
         say(f"no scores: random actions were never measured on {task}.", style="yellow")
@@ -90,11 +95,9 @@ def _print_scores(
             style="yellow",
         )
         return
-    tables = {label: scores(r, reference.mean, data.max()) for label, r in rows.items()}
-    summaries = {label: summarise(table, best_of=best_of) for label, table in tables.items()}
-    console.print(
-        protocol_table(f"{task}: normalised score", summaries, count, _scale(reference, data))
-    )
+    scored = [(label, scores(table, reference.mean, data.max())) for label, table in rows]
+    title, summaries = f"{task}: normalised score", _summaries(scored, best_of)
+    console.print(protocol_table(title, summaries, count, _scale(reference, data)))
 
 
 def _scale(reference: RandomReference, data: np.ndarray) -> str:
@@ -104,30 +107,20 @@ def _scale(reference: RandomReference, data: np.ndarray) -> str:
     )
 
 
-def _print_curves(rows: dict[str, np.ndarray]) -> None:
-    episodes = next(iter(rows.values())).shape[1]
+def _print_curves(rows: Rows) -> None:
+    episodes = rows[0][1].shape[1]
     for start in range(0, episodes, EPISODES_A_LINE):
         shown = range(start, min(start + EPISODES_A_LINE, episodes))
         table = Table(title="return by episode within the context", show_lines=True)
         table.add_column("")
         for episode in shown:
             table.add_column(f"episode {episode + 1}", justify="right", no_wrap=True)
-        for label, returns in rows.items():
+        for label, returns in rows:
             curve = episode_curve(returns)
             table.add_row(label, *(cell(*(float(part[e]) for part in curve)) for e in shown))
         console.print(table)
 
 
-def _label(result: Result, results: Sequence[Result]) -> str:
-    """Return what tells a row from the others: its name, and its target where there are several."""
-    target = result.condition["target_return"]
-    several = len({r.condition["target_return"] for r in results} - {None}) > 1
-    label = f"{result.name}, target {target:.0f}" if several and target is not None else result.name
-    noise, cache = result.condition["action_noise"], result.condition["cache_dtype"]
-    label += f", noise {noise:g}" if noise else ""
-    return label if cache == PLAIN_CACHE else f"{label}, {cache} cache"
-
-
-def _targets(results: Sequence[Result]) -> str:
-    targets = {r.condition["target_return"] for r in results} - {None}
+def _targets(results: Sequence[Evaluation]) -> str:
+    targets = {result.condition.target_return for result in results} - {None}
     return f" Target return {targets.pop():.0f}." if len(targets) == 1 else ""

@@ -1,56 +1,76 @@
 """Evaluation: contexts of several episodes in simulation, as a table of raw returns.
 
-Reductions of the table, with their intervals, are in `agentic.evaluation.protocol`; nothing is
-reduced here. A context's returns depend on its seed alone: neither on the
-other seeds nor on how many there are.
+Nothing is reduced here; `agentic.evaluation.protocol` has the reductions of a table and their
+intervals. A context's returns depend on its seed alone: neither on the other seeds nor on their
+number.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from agentic.acting.context import ContextPolicy, Policy, RandomPolicy
-from agentic.acting.grouped import Grouped
-from agentic.acting.memory import Control, Memory, check_memory
-from agentic.acting.rollout import Transition, rollout
-from agentic.errors import AgenticError
-from agentic.evaluation.condition import PLAIN_CACHE
+from agentic.acting.policy import Policy, as_policy
+from agentic.acting.rollout import rollout
+from agentic.evaluation.condition import Condition
+from agentic.evaluation.protocol import Summary, summarise
 from agentic.progress import Progress
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation
-from agentic.simulation.tasks import Task, get_task
+from agentic.simulation.tasks import get_task
+
+# task, number of contexts -> what steps them
+MakeSimulation = Callable[[str, int], Simulation]
+
+
+@dataclass(frozen=True)
+class ProtocolSummary:
+    """The protocols of one evaluation: a mapping that prints as a table.
+
+    Attributes:
+        title: what was measured.
+        summaries: first, last, mean, best and improvement.
+    """
+
+    title: str
+    summaries: Mapping[str, Summary]
+
+    def __getitem__(self, protocol: str) -> Summary:
+        return self.summaries[protocol]
+
+    def __str__(self) -> str:
+        lines = [f"{self.title}: mean over contexts and its 95 % interval"]
+        for name, one in self.summaries.items():
+            interval = "" if math.isnan(one.low) else f"  ({one.low:.1f} to {one.high:.1f})"
+            lines.append(f"  {name:<12}{one.mean:>8.1f}{interval}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Raw returns of C contexts with E episodes each, and what they were measured under.
 
-    returns [C, E] float64 and lengths [C, E] steps; seeds [C] name the contexts. target_return is
-    None for a policy that aims at none; cache_dtype is what its context was kept in.
+    returns [C, E] float64 and lengths [C, E] steps; seeds [C] name the contexts. `other_provenance`
+    counts the contexts that were read from a record of other versions, another commit or other
+    devices than today's.
     """
 
-    task: str
-    memory: Memory
+    condition: Condition
     seeds: tuple[int, ...]
     returns: np.ndarray
     lengths: np.ndarray
-    target_return: float | None = None
-    action_noise: float = 0.0
-    cache_dtype: str = PLAIN_CACHE
+    other_provenance: int = 0
 
-    def records(self, **source) -> list[dict]:
-        """Return one record per episode, as evaluation.jsonl stores them, after `source`."""
-        episodes = self.returns.shape[1]
+    def records(self) -> list[dict]:
+        """Return one record per episode, as evaluation.jsonl stores them."""
+        shared = self.condition.record()
         return [
-            source
+            shared
             | {
-                "task": self.task,
-                "memory": self.memory,
-                "target_return": self.target_return,
-                "action_noise": self.action_noise,
-                "cache_dtype": self.cache_dtype,
-                "episodes": episodes,
                 "seed": seed,
                 "context": context,
                 "episode": episode,
@@ -58,134 +78,78 @@ class Evaluation:
                 "length": int(self.lengths[context, episode]),
             }
             for context, seed in enumerate(self.seeds)
-            for episode in range(episodes)
+            for episode in range(self.returns.shape[1])
         ]
+
+    def summary(self, best_of: int | None = None) -> ProtocolSummary:
+        """Return every protocol with its interval over contexts.
+
+        `best` is over the first `best_of` episodes of each context, by default over all.
+        """
+        contexts, episodes = self.returns.shape
+        return ProtocolSummary(
+            f"{self.condition.label()} on {self.condition.task}, {contexts} contexts of "
+            f"{episodes} episodes",
+            summarise(self.returns, best_of=best_of),
+        )
 
 
 def evaluate(
-    policy: Policy,
+    policy: Any,
     task: str,
     episodes: int | None = None,
     seeds: Sequence[int] = range(8),
-    memory: Memory = "kept",
-    data=None,
+    memory: str = "kept",
+    data: Any = None,
     progress: Progress | None = None,
     action_noise: float = 0.0,
+    make_simulation: MakeSimulation = make_simulation,
+    **others: Any,
 ) -> Evaluation:
     """Let a policy live `episodes` episodes in each of len(seeds) contexts, all side by side.
 
     Args:
-        policy: what acts; a ContextPolicy for every memory but "kept". Copies of it act.
+        policy: what acts; see `agentic.acting.policy.as_policy` for policies of your own.
         task: task name, such as "walker_run".
         episodes: episodes in one context; by default as many as the policy was trained on.
         seeds: one context each; a seed and an episode index determine an initial state.
-        memory: "kept", or a control: see `agentic.acting.memory.MEMORIES`.
-        data: the Dataset that the "random" control draws from.
-        progress: called with (steps done, steps in all) of each context.
+        memory: what the policy keeps between episodes: see `agentic.acting.memory.MEMORIES`.
+        data: the Dataset that memory "random" draws from.
+        progress: called with steps done and steps in all of each context.
         action_noise: standard deviation of Gaussian noise on actions, whose range is [-1, 1].
+        make_simulation: called with the task and the number of contexts.
+        others: further fields of `agentic.evaluation.Condition`, such as method="at".
 
     Raises:
-        AgenticError: a policy of other sizes than the task's, or a control it cannot be put to.
+        AgenticError: a policy of other sizes than the task's, or a condition that it cannot be put
+            to.
     """
-    spec = get_task(task)
-    seeds = tuple(int(seed) for seed in seeds)
-    if episodes is None:
-        episodes = episodes_of(policy)
-    check_numbers(episodes, seeds, action_noise)
-    check_memory(policy, memory, data)
-    check_fit(policy, spec)
-    simulation = make_simulation(task, len(seeds))
+    policy = as_policy(policy)
+    treated = {"memory": memory, "action_noise": float(action_noise)} | others
+    condition = Condition.of(policy, task, episodes, **treated)
+    return measure(condition, policy, seeds, data, progress, make_simulation)
+
+
+def measure(
+    condition: Condition,
+    policy: Policy,
+    seeds: Sequence[int],
+    data: Any = None,
+    progress: Progress | None = None,
+    make_simulation: MakeSimulation = make_simulation,
+) -> Evaluation:
+    """Return the returns of a policy under a condition; arguments as `evaluate` has them."""
+    seeds, episodes = tuple(int(seed) for seed in seeds), condition.episodes
+    acting = condition.imposed_on(policy, seeds, data)
+    simulation = make_simulation(condition.task, len(seeds))
     table = np.zeros((len(seeds), episodes))
     lengths = np.zeros((len(seeds), episodes), np.int64)
-    rows = np.arange(len(seeds))
-    stream = live(policy, simulation, episodes, seeds, memory, data, action_noise)
-    for count, step in enumerate(stream, start=1):
+    rows, steps = np.arange(len(seeds)), episodes * get_task(condition.task).episode_length
+    for count, step in enumerate(rollout(acting, simulation, episodes, seeds), start=1):
         active = rows[step.active]
         table[active, step.episode[active]] += step.rewards[active]
         lengths[active, step.episode[active]] += 1
         if progress is not None:
-            progress(count, episodes * spec.episode_length)
+            progress(count, steps)
     simulation.close()
-    return Evaluation(
-        task, memory, seeds, table, lengths, target_of(policy), float(action_noise),
-        cache_dtype_of(policy),
-    )  # fmt: skip
-
-
-def live(
-    policy: Policy,
-    simulation: Simulation,
-    episodes: int,
-    seeds: Sequence[int],
-    memory: Memory = "kept",
-    data=None,
-    action_noise: float = 0.0,
-) -> Iterator[Transition]:
-    """Yield every step of contexts that live side by side; arguments as `evaluate` checks them.
-
-    While a step is in the caller's hands, the simulation shows where it led.
-    """
-    acting, control = Grouped(policy, len(seeds)), None
-    if isinstance(policy, RandomPolicy):
-        acting = RandomPolicy(policy.action_size, tuple(seeds))
-    if isinstance(policy, ContextPolicy):
-        control = Control(policy, acting, memory, seeds, data)
-    for step in rollout(acting, simulation, episodes, seeds, action_noise):
-        if control is not None:
-            control.observe(step)
-        yield step
-
-
-def episodes_of(policy: Policy) -> int:
-    """Return how many episodes a context of the policy's own has: as many as it was trained on."""
-    return policy.config.trajectories if isinstance(policy, ContextPolicy) else 1
-
-
-def target_of(policy: Policy) -> float | None:
-    """Return the return that a policy aims at; None for one that is never told of any."""
-    if isinstance(policy, ContextPolicy) and set("Rd") & set(policy.config.inputs):
-        return policy.target_return
-    return None
-
-
-def cache_dtype_of(policy: Policy) -> str:
-    """Return what a policy keeps its context in, "float32" for one that has none."""
-    return policy.cache_dtype if isinstance(policy, ContextPolicy) else PLAIN_CACHE
-
-
-def check_fit(policy: Policy, spec: Task) -> None:
-    """Raise AgenticError for a context policy of other sizes than the task's."""
-    if not isinstance(policy, ContextPolicy):
-        return
-    for name in ("observation_size", "action_size"):
-        own, needed = getattr(policy.config, name), getattr(spec, name)
-        if own != needed:
-            raise AgenticError(
-                f"the policy has {name} {own} and {spec.name} has {needed}; evaluate it on a task "
-                "of the domain it was trained on."
-            )
-    longest = policy.config.episode_length * policy.stride
-    if longest < spec.episode_length:
-        raise AgenticError(
-            f"the policy was trained on episodes of {longest} steps and "
-            f"{spec.name} has {spec.episode_length}; train it on whole episodes."
-        )
-
-
-def check_numbers(episodes: int, seeds: Sequence[int], action_noise: float) -> None:
-    """Raise AgenticError for numbers that no evaluation can have."""
-    if episodes < 1 or not seeds:
-        raise AgenticError(
-            f"{episodes} episodes in {len(seeds)} contexts: evaluation needs at least one of each."
-        )
-    twice = [seed for seed in sorted(set(seeds)) if seeds.count(seed) > 1]
-    if twice or min(seeds) < 0:
-        raise AgenticError(
-            f"seed {twice[0] if twice else min(seeds)} is {'given twice' if twice else 'negative'};"
-            " seeds are different whole numbers from 0 on, one context each."
-        )
-    if not 0 <= action_noise < float("inf"):
-        raise AgenticError(
-            f"action_noise is {action_noise}; it is a standard deviation, 0 or more, of actions "
-            "in [-1, 1]."
-        )
+    return Evaluation(condition, seeds, table, lengths)

@@ -1,25 +1,29 @@
 """Videos of evaluated episodes: the context is lived again, which repeats it to the last bit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from agentic.acting.policy import Policy
+from agentic.acting.rollout import rollout
+from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError
-from agentic.evaluation.condition import PLAIN_CACHE
-from agentic.evaluation.evaluate import live
-from agentic.evaluation.run import EvaluationConfig, Part, data_of, parts_of
+from agentic.evaluation.condition import Condition
+from agentic.evaluation.evaluate import MakeSimulation
+from agentic.evaluation.run import EvaluationConfig, LoadPolicy, data_for, trials_of
+from agentic.methods.transformer import load_policy
 from agentic.progress import Progress
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import get_task
 from agentic.simulation.video import encoder, write_video
-from agentic.training.run import read_config, read_jsonl, write_jsonl
+from agentic.training.run import read_jsonl, write_jsonl
 
 # Near enough to what films show; the time between pictures is a whole number of control steps.
 FPS = 25
-HEIGHT, WIDTH = 240, 320
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,23 @@ class FilmConfig:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """What draws and writes videos.
+
+    Attributes:
+        encoder: finds the program that writes them, or raises AgenticError.
+        write: writes pictures to a path, so many a second.
+        height: of a picture, in pixels.
+        width: of a picture, in pixels.
+    """
+
+    encoder: Callable[[], str] = encoder
+    write: Callable[[Path, Sequence[np.ndarray], float], None] = write_video
+    height: int = 240
+    width: int = 320
+
+
+@dataclass(frozen=True)
 class Clip:
     """One filmed episode and its return."""
 
@@ -52,6 +73,9 @@ def film(
     films: FilmConfig,
     progress: Progress | None = None,
     say: Callable[[Clip], None] = lambda clip: None,
+    camera: Camera = Camera(),
+    load_policy: LoadPolicy = load_policy,
+    make_simulation: MakeSimulation = make_simulation,
 ) -> str | None:
     """Write an mp4 of each chosen episode, of the first condition that `config` evaluates.
 
@@ -59,8 +83,11 @@ def film(
         folder: the run folder; videos go to videos/, with a line each in videos/videos.jsonl.
         config: as for `evaluate_run`.
         films: which episodes.
-        progress: called with steps done, steps in all, the condition.
+        progress: called with steps done, steps in all, and the condition's label.
         say: told each clip, also one that was there already.
+        camera: draws and writes.
+        load_policy: as for `evaluate_run`.
+        make_simulation: as for `evaluate_run`.
 
     Returns:
         None, or one sentence that says why this machine writes no videos.
@@ -69,26 +96,31 @@ def film(
         AgenticError: an episode that the context does not have.
     """
     folder = Path(folder)
-    document = read_config(folder)
-    part = next(iter(parts_of(folder, document, config)))
+    policy, condition = trials_of(folder, config, load_policy)[0]
     seed = config.seeds[0] if films.video_seed is None else films.video_seed
-    wanted = _wanted(films, part.condition["episodes"])
-    paths = {index: folder / "videos" / _name(part.condition, seed, index) for index in wanted}
-    ledger = folder / "videos" / "videos.jsonl"
-    known = {line["file"]: line for line in read_jsonl(ledger)}
+    wanted = _wanted(films, condition.episodes)
+    shared = f"{condition.file_name()}-seed{seed}"
+    paths = {i: folder / "videos" / f"{shared}-episode{i + 1}.mp4" for i in wanted}
+    index = folder / "videos" / "videos.jsonl"
+    known = {line["file"]: line for line in read_jsonl(index)}
     absent = [
-        index
-        for index, path in paths.items()
+        i
+        for i, path in paths.items()
         if config.again or not path.exists() or path.name not in known
     ]
-    data = data_of(document, config) if part.condition["memory"] == "random" and absent else None
     try:
         if absent:
-            for index, frames, fps, total in _episodes(part, seed, absent, data, progress):
-                write_video(paths[index], frames, fps)
-                own = {"seed": seed, "episode": index, "return": total}
-                known[paths[index].name] = {"file": paths[index].name} | part.condition | own
-                write_jsonl(ledger, [known[name] for name in sorted(known)])
+            data = data_for([condition], folder, config)
+            simulation = make_simulation(condition.task, 1)
+            _check_machine(simulation, seed, camera)
+            reel = _filmed(policy, condition, simulation, seed, absent, data, camera, progress)
+            for shot in reel:
+                path = paths[shot.episode]
+                camera.write(path, shot.pictures, shot.fps)
+                own = {"seed": seed, "episode": shot.episode, "return": shot.returns}
+                known[path.name] = {"file": path.name} | condition.record() | own
+                write_jsonl(index, [known[name] for name in sorted(known)])
+            simulation.close()
     except CannotFilm as reason:
         return str(reason)
     for path in paths.values():
@@ -111,49 +143,45 @@ def _wanted(films: FilmConfig, episodes: int) -> list[int]:
     return [number - 1 for number in wanted]
 
 
-def _name(condition: dict, seed: int, index: int) -> str:
-    target, noise = condition["target_return"], condition["action_noise"]
-    parts = [condition["method"], condition["memory"], f"step{condition['step']}"]
-    parts += [] if target is None else [f"target{target:.6g}"]
-    parts += [f"noise{noise:g}"] if noise else []
-    parts += [condition["cache_dtype"]] if condition["cache_dtype"] != PLAIN_CACHE else []
-    parts += [f"{condition['episodes']}episodes", f"seed{seed}", f"episode{index + 1}"]
-    return "-".join(parts) + ".mp4"
+class _Shot(NamedTuple):
+    """A filmed episode: its index, its pictures, pictures shown in a second, and its return."""
+
+    episode: int
+    pictures: list[np.ndarray]
+    fps: float
+    returns: float
 
 
-def _episodes(part: Part, seed: int, wanted: list[int], data, progress: Progress | None):
-    """Yield (index, pictures, pictures a second, return) of each wanted episode."""
-    condition, spec = part.condition, get_task(part.condition["task"])
-    simulation = make_simulation(spec.name, 1)
-    _check_machine(simulation, seed)
-    every = max(1, round(1 / (FPS * spec.control_timestep)))
-    fps = 1 / (every * spec.control_timestep)
-    frames: list[np.ndarray] = []
-    total, count, steps = 0.0, 0, (wanted[-1] + 1) * spec.episode_length
-    stream = live(
-        part.policy, simulation, wanted[-1] + 1, (seed,), condition["memory"], data,
-        condition["action_noise"],
-    )  # fmt: skip
-    for done, step in enumerate(stream, start=1):
-        index = int(step.episode[0])
+def _filmed(
+    policy: Policy, condition: Condition, simulation: Simulation, seed: int, wanted: list[int],
+    data: Dataset | None, camera: Camera, progress: Progress | None,
+) -> Iterator[_Shot]:  # fmt: skip
+    """Yield each wanted episode of the context of `seed`."""
+    task = get_task(condition.task)
+    every = max(1, round(1 / (FPS * task.control_timestep)))
+    fps = 1 / (every * task.control_timestep)
+    pictures: list[np.ndarray] = []
+    total, count, episodes = 0.0, 0, wanted[-1] + 1
+    acting = condition.imposed_on(policy, (seed,), data)
+    for done, step in enumerate(rollout(acting, simulation, episodes, (seed,)), start=1):
+        episode = int(step.episode[0])
         total += float(step.rewards[0])
-        if index in wanted and count % every == 0:
-            frames.append(simulation.render(0, HEIGHT, WIDTH))
+        if episode in wanted and count % every == 0:
+            pictures.append(simulation.render(0, camera.height, camera.width))
         count += 1
         if progress is not None:
-            progress(done, steps, part.name)
+            progress(done, episodes * task.episode_length, condition.label())
         if step.done[0]:
-            if index in wanted:
-                yield index, frames, fps, total
-            frames, total, count = [], 0.0, 0
-    simulation.close()
+            if episode in wanted:
+                yield _Shot(episode, pictures, fps, total)
+            pictures, total, count = [], 0.0, 0
 
 
-def _check_machine(simulation: Simulation, seed: int) -> None:
+def _check_machine(simulation: Simulation, seed: int, camera: Camera) -> None:
     """Draw one picture and find an encoder before an episode is lived for nothing."""
     try:
-        encoder()
+        camera.encoder()
         simulation.reset(np.arange(1), [(seed, 0)])
-        simulation.render(0, HEIGHT, WIDTH)
+        simulation.render(0, camera.height, camera.width)
     except AgenticError as error:
         raise CannotFilm(str(error)) from None

@@ -115,9 +115,7 @@ def _section(results: Results, task: str, rows: list[Row], data: dict, pictures:
 
 
 def _controls(own: Row, controls: Sequence[Row]) -> str:
-    values = [
-        f"{comparison.cell(row.summaries['mean'])} with {row.memory_words}" for row in controls
-    ]
+    values = [f"{comparison.cell(row.summaries['mean'])} with {row.setting}" for row in controls]
     return (
         f"What the context is worth to it: mean return "
         f"{comparison.cell(own.summaries['mean'])} with its context kept, "

@@ -12,11 +12,13 @@ same report.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from agentic.errors import AgenticError
+from agentic.evaluation.condition import Condition
 from agentic.experiment.data import origin
 from agentic.experiment.spec import Cell, Experiment
 from agentic.experiment.work import config_of, state_of
@@ -55,8 +57,22 @@ class Results:
         return sum(self.cells[name]["seconds"].values())
 
     def records_of(self, **fields) -> list[dict]:
-        """Return the episodes with these fields."""
-        return [r for r in self.records if all(r[name] == value for name, value in fields.items())]
+        """Return the episodes with these fields; older records have their condition's as well."""
+        return [
+            record
+            for record, whole in zip(self.records, self._whole, strict=True)
+            if all(whole[name] == value for name, value in fields.items())
+        ]
+
+    @cached_property
+    def _whole(self) -> list[dict]:
+        """The records, with every field of their conditions."""
+        found = []
+        for record in self.records:
+            cell = self.cells[record["cell"]]
+            known = {name: cell[name] for name in ("task", "method") if name in cell}
+            found.append(record | Condition.from_record(record, **known).record())
+        return found
 
     def table(self, **fields) -> np.ndarray:
         """Return the returns [contexts, episodes] of the episodes with these fields, one a place.

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agentic.acting.memory import Memory
 from agentic.collect.config import CollectConfig
 from agentic.download.catalogue import ALGORITHMS, DOMAINS, DataSet, find_data_set
 from agentic.errors import AgenticError, closest
@@ -40,7 +39,7 @@ class Cell:
 
     name: str
     config: ExperimentConfig | BaselineConfig
-    memories: tuple[Memory, ...] = ("kept",)
+    memories: tuple[str, ...] = ("kept",)
     target_factors: tuple[float, ...] = (1.0,)
     random_policy: bool = False
     contexts: int | None = None

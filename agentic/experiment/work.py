@@ -6,8 +6,10 @@ The command line of one cell: what a launcher starts, on this machine or another
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from agentic.errors import AgenticError
 from agentic.evaluation.run import EvaluationConfig, evaluate_run
@@ -16,7 +18,11 @@ from agentic.experiment.spec import Cell, Collected, Experiment
 from agentic.experiment.state import State, Tracker, held, read_state
 from agentic.methods.options import BaselineConfig
 from agentic.methods.transformer import ExperimentConfig, load_data, run
+from agentic.progress import Progress
 from agentic.training.run import read_config
+
+# What evaluates the run in a folder.
+Evaluate = Callable[[Path, EvaluationConfig, Progress], Any]
 
 
 def cell_command(folder: Path, name: str, root: Path, core: int | None = None) -> list[str]:
@@ -45,7 +51,7 @@ def state_of(part: Cell | Collected, root: Path) -> State:
     return read_state(place_of(part, root))
 
 
-def work(experiment: Experiment, name: str, root: Path) -> None:
+def work(experiment: Experiment, name: str, root: Path, evaluate: Evaluate = evaluate_run) -> None:
     """Do one cell or data set from where it stands; nothing where it is done already.
 
     Raises Busy if another process is at it, and what training and evaluation raise.
@@ -62,7 +68,7 @@ def work(experiment: Experiment, name: str, root: Path) -> None:
                 tracker.begin("collecting")
                 prepare(part, root, tracker.advance)
             else:
-                _run_cell(experiment, part, root, tracker)
+                _run_cell(experiment, part, root, tracker, evaluate)
         except KeyboardInterrupt as stop:
             tracker.end("stopped", str(stop))
             raise
@@ -80,7 +86,9 @@ def config_of(experiment: Experiment, cell: Cell, root: Path) -> ExperimentConfi
     return replace(cell.config, data=str(path_of(experiment.part(name), root)))
 
 
-def _run_cell(experiment: Experiment, cell: Cell, root: Path, tracker: Tracker) -> None:
+def _run_cell(
+    experiment: Experiment, cell: Cell, root: Path, tracker: Tracker, evaluate: Evaluate
+) -> None:
     name = experiment.needs(cell)
     if name is not None and data_state(experiment.part(name), root).state != "done":
         raise AgenticError(
@@ -105,7 +113,7 @@ def _run_cell(experiment: Experiment, cell: Cell, root: Path, tracker: Tracker) 
         random_policy=cell.random_policy,
         data=config.data,
     )
-    evaluate_run(folder, how, tracker.advance)
+    evaluate(folder, how, tracker.advance)
 
 
 def _sentence(error: BaseException) -> str:

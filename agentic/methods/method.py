@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agentic.acting.reactive import BaselinePolicy
+from agentic.acting.reactive import ReactivePolicy
 from agentic.dataset.dataset import Dataset
 from agentic.methods.iql import IQL
 from agentic.methods.networks import Network, Parameters
@@ -184,7 +184,7 @@ def _items(state: Any) -> dict[str, Any]:
     return {"parameters": state.actor.parameters, "state": state}
 
 
-def load(folder: Path, document: dict, step: int | None = None) -> BaselinePolicy:
+def load(folder: Path, document: dict, step: int | None = None) -> ReactivePolicy:
     """Return the policy of the run in `folder`, whose config.json is `document`.
 
     Raises AgenticError where there is no such checkpoint.
@@ -201,10 +201,7 @@ def load(folder: Path, document: dict, step: int | None = None) -> BaselinePolic
         tuple(document["policy"]["observation_mean"]), tuple(document["policy"]["observation_std"])
     )
     parameters = checkpoint.load(folder, step, "parameters", like)
-    return BaselinePolicy(
-        document["method"], jitted_actor(method), parameters, normalization,
-        document["target_return"],
-    )  # fmt: skip
+    return ReactivePolicy(jitted_actor(method), parameters, normalization)
 
 
 @lru_cache(maxsize=8)

@@ -14,8 +14,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from agentic.acting.context import ContextPolicy, cache_mesh
-from agentic.acting.reactive import BaselinePolicy
+from agentic.acting.compiled import cache_mesh
+from agentic.acting.context import ContextPolicy
+from agentic.acting.reactive import ReactivePolicy
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
 from agentic.dataset.prefetch import Prefetch, Sampler
@@ -392,7 +393,7 @@ def load_policy(
     step: int | None = None,
     cache_dtype: str | None = None,
     devices: int | None = None,
-) -> ContextPolicy | BaselinePolicy:
+) -> ContextPolicy | ReactivePolicy:
     """Return the policy that a run trained, ready to act; `step` picks a checkpoint.
 
     `cache_dtype` is "float32" or "bfloat16", what the context is kept in (None: as computed);
@@ -427,8 +428,3 @@ def load_policy(
         sampler.get("stride", SamplerConfig.stride), cache_dtype,
         None if devices is None else cache_mesh(devices),
     )  # fmt: skip
-
-
-def latest_step(folder: str | Path) -> int:
-    """Return the step of a run's newest checkpoint."""
-    return checkpoint.latest(Path(folder))

@@ -29,7 +29,7 @@ def table(rows: Sequence[Row], data_returns: Sequence[float]) -> str:
         if ends:
             cells.append(cell(row.scored(*ends).summaries["mean"]))
         runs = [sentences.number(table.mean()) for table in row.tables] if row.over_runs else []
-        lines.append([named(row), *cells, ", ".join(runs)])
+        lines.append([row.label, *cells, ", ".join(runs)])
     return markdown(heads, lines)
 
 
@@ -60,7 +60,7 @@ def curves_table(rows: Sequence[Row]) -> str:
         curve = row.curve
         values = zip(curve.mean, curve.low, curve.high, strict=True)
         cells = [_interval(*map(float, value)) for value in values]
-        lines.append([named(row), *cells, *[""] * (count - len(cells))])
+        lines.append([row.label, *cells, *[""] * (count - len(cells))])
     return markdown(["method", *(f"episode {e + 1}" for e in range(count))], lines)
 
 
@@ -129,11 +129,6 @@ def risen(rows: Sequence[Row]) -> str:
             "gain or lose comes of chance and of the initial states, which all methods share."
         )
     return " ".join(found)
-
-
-def named(row: Row) -> str:
-    """Return a row's name, and what happens to its context unless it is kept."""
-    return row.name if row.memory == "kept" else f"{row.name}: {row.memory_words}"
 
 
 def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from agentic.acting.memory import MEMORIES
 from agentic.report.rows import METHODS, Row, variants_of
 from agentic.report.runs import Run
 from agentic.report.theme import LABEL, MARKERS, RIGHT, TICK, WIDTH, Theme, canvas, legend, words
@@ -91,15 +92,13 @@ def episodes(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -
     for empty in range(len(panels), len(axes)):
         axes[empty].remove()
         axes[empty - columns].tick_params(labelbottom=True)
-    one_memory = len({row.memory for row in rows}) == 1
-    handles, styles = [], list(dict.fromkeys(row.memory_words for row in rows))
+    handles, styles = [], list(dict.fromkeys(map(_condition, rows)))
     for place, (one, members) in enumerate(zip(axes, panels, strict=False)):
         for line, row in enumerate(members):
             # In panels a colour means a condition; in one panel it means the line.
-            index = styles.index(row.memory_words) if len(panels) > 1 else line
-            label = row.name if one_memory else row.memory_words
-            if len(panels) == 1 and len(names) > 1 and not one_memory:
-                label = f"{row.name}, {row.memory_words}"
+            index = styles.index(_condition(row)) if len(panels) > 1 else line
+            title_says_it = len(panels) > 1 or len(names) == 1 < len(rows)
+            label = _condition(row) if title_says_it else row.label
             shift = 0.07 * (line - (len(members) - 1) / 2)
             handles.append(_line_with_intervals(one, row, index, shift, label, theme))
         if len(panels) > 1:
@@ -128,12 +127,8 @@ def episodes(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -
 
 def returns(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme) -> Figure | None:
     """Draw how returns are distributed: the data above, each method with its context kept below."""
-    panels = [
-        (f"{row.name}, {row.setting}" if row.setting else row.name, row.returns)
-        for row in rows
-        if row.memory == "kept"
-    ]
-    panels = panels or [(f"{row.name}, {row.memory_words}", row.returns) for row in rows]
+    panels = [(row.label, row.returns) for row in rows if row.memory == "kept"]
+    panels = panels or [(row.label, row.returns) for row in rows]
     if len(data_returns):
         panels.insert(0, ("the data", np.asarray(data_returns, dtype=float)))
     if not panels:
@@ -259,7 +254,12 @@ def beside_data(rows: Sequence[Row], data_returns: Sequence[float], theme: Theme
 
 def _name(row: Row) -> str:
     """Return the method, or for a control, which stands below its method, what it changes."""
-    return row.name if row.memory == "kept" else f"\N{EN DASH} {row.memory_words}"
+    return row.name if row.memory == "kept" else f"\N{EN DASH} {row.setting}"
+
+
+def _condition(row: Row) -> str:
+    """Return the words of a row's condition where the method's name stands elsewhere."""
+    return row.setting or MEMORIES[row.memory].title
 
 
 def _colours(rows: Sequence[Row], theme: Theme) -> dict[str, str]:

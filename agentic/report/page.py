@@ -128,8 +128,7 @@ def _results(runs: Sequence[Run], rows: Sequence[Row], nested: bool) -> list[str
 
 def _pictures(light: PNGs, dark: PNGs, runs: Sequence[Run], rows: Sequence[Row]) -> list[str]:
     levels = "; ".join(
-        f"{row.name}, {row.memory_words}: {', '.join(sentences.number(m) for m in row.curve.mean)}"
-        for row in rows
+        f"{row.label}: {', '.join(sentences.number(m) for m in row.curve.mean)}" for row in rows
     )
     captions = {
         "learning_curve": "Loss on the training batch at each logged step (pale) and its running "

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from agentic.evaluation.condition import PLAIN_CACHE
+from agentic.acting.memory import MEMORIES
+from agentic.evaluation.condition import RANDOM, TITLES, Condition
 from agentic.evaluation.protocol import (
     Curve,
     Summary,
@@ -25,25 +26,9 @@ from agentic.evaluation.protocol import (
 )
 from agentic.report.runs import Run
 
-METHODS = {
-    "at": "Agentic Transformer",
-    "dt": "Decision Transformer",
-    "bc": "behaviour cloning",
-    "bc10": "behaviour cloning, best 10 %",
-    "td3": "TD3",
-    "td3_bc": "TD3+BC",
-    "iql": "IQL",
-    "random": "random policy",
-}
+METHODS = TITLES
 # Methods whose loss is that of values, not of imitated actions.
 VALUE_METHODS = ("td3", "td3_bc", "iql")
-MEMORIES = {
-    "kept": "context kept",
-    "cleared": "context emptied before each episode",
-    "index": "only the episode index kept",
-    "shuffled": "own episodes in random order",
-    "random": "context of random data episodes",
-}
 # What makes two runs of one method the same experiment, whatever their seeds and folders.
 SETTINGS = ("data", "policy", "training", "sampler")
 # Among them, what changes no bit of the trained policy, the seed, and what follows from the data.
@@ -59,17 +44,29 @@ SHOWN = 12
 class Row:
     """Returns of one method under one condition: a [contexts, episodes] table a training run.
 
-    `variant` names the settings in which its runs differ from other runs of the same method;
-    `setting` names the target return where rows have several, the noise on actions, and a cache of
-    other than float32.
+    Attributes:
+        condition: that all its episodes were measured under, but for the checkpoint's step.
+        tables: one for each training run.
+        variant: the settings in which its runs differ from other runs of the same method.
+        setting: the words that set its condition apart from those beside it; see `Condition`.
     """
 
-    task: str
-    method: str
-    variant: str
-    memory: str
+    condition: Condition
     tables: tuple[np.ndarray, ...]
+    variant: str = ""
     setting: str = ""
+
+    @property
+    def task(self) -> str:
+        return self.condition.task
+
+    @property
+    def method(self) -> str:
+        return self.condition.method
+
+    @property
+    def memory(self) -> str:
+        return self.condition.memory
 
     @property
     def episodes(self) -> int:
@@ -86,13 +83,13 @@ class Row:
 
     @property
     def name(self) -> str:
-        words = METHODS.get(self.method, self.method)
-        return f"{words} ({self.variant})" if self.variant else words
+        """The method, and its variant where there are several."""
+        return f"{self.condition.title} ({self.variant})" if self.variant else self.condition.title
 
     @property
-    def memory_words(self) -> str:
-        words = MEMORIES.get(self.memory, self.memory)
-        return f"{words}, {self.setting}" if self.setting else words
+    def label(self) -> str:
+        """The condition's label, with the variant."""
+        return f"{self.name}, {self.setting}" if self.setting else self.name
 
     @property
     def returns(self) -> np.ndarray:
@@ -126,21 +123,17 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     notes: list[str] = []
     for run, variant in zip(runs, variants, strict=True):
         for condition, lines in _by_condition(run).items():
-            where = f"{run.path}, {MEMORIES.get(condition.memory, condition.memory)}"
-            table = _table(lines, where, notes)
+            table = _table(lines, f"{run.path}, {condition.label()}", notes)
             # A random policy has no training: its episodes count once, not once a training run.
-            random = condition.method == "random"
-            key = (condition, "" if random else variant, table.shape[1])
-            if not random or key not in groups:
+            key = (condition, "" if condition.method == RANDOM else variant, table.shape[1])
+            if condition.method != RANDOM or key not in groups:
                 groups.setdefault(key, []).append(table)
-    several = _several_targets([condition for condition, _, _ in groups])
+    # Of contexts that are not whole, the record says another number than the table has.
+    conditions = [replace(condition, episodes=number) for condition, _, number in groups]
     rows = [
-        Row(
-            condition.task, condition.method, variant, condition.memory, tuple(tables),
-            condition.words((condition.task, condition.method) in several),
-        )
-        for (condition, variant, _), tables in groups.items()
-    ]  # fmt: skip
+        Row(condition, tuple(tables), variant, condition.setting(conditions))
+        for condition, ((_, variant, _), tables) in zip(conditions, groups.items(), strict=True)
+    ]
     order = {method: place for place, method in reversed(list(enumerate(r.method for r in rows)))}
     memories = list(MEMORIES)
     rows.sort(
@@ -158,31 +151,6 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
                 f"their last is not comparable, and their best is that of the first {numbers[0]}."
             )
     return rows, notes
-
-
-class Condition(NamedTuple):
-    """What the episodes of one row share, besides their method's settings."""
-
-    task: str
-    method: str
-    memory: str
-    target: float | None
-    noise: float
-    cache: str
-    episodes: int | None
-
-    def words(self, with_target: bool) -> str:
-        """Return "target 843, noise 0.1", as far as there is something to say."""
-        parts = [f"target {self.target:.0f}"] if with_target and self.target is not None else []
-        parts += [f"noise {self.noise:g}"] if self.noise else []
-        return ", ".join(parts + ([] if self.cache == PLAIN_CACHE else [f"{self.cache} cache"]))
-
-
-def _several_targets(conditions: Sequence[Condition]) -> set[tuple[str, str]]:
-    """Return the (task, method) pairs that were conditioned on more than one target return."""
-    pairs = {(c.task, c.method, c.target) for c in conditions if c.target is not None}
-    counts = Counter((task, method) for task, method, _ in pairs)
-    return {pair for pair, count in counts.items() if count > 1}
 
 
 def variants_of(runs: Sequence[Run]) -> list[str]:
@@ -228,19 +196,17 @@ def _settings(run: Run) -> dict[str, str]:
     }
 
 
+def conditions_of(run: Run) -> list[Condition]:
+    """Return the condition of each line of a run's evaluation."""
+    known = {"task": run.task, "method": run.method}
+    return [Condition.from_record(line, **known) for line in run.evaluation]
+
+
 def _by_condition(run: Run) -> dict[Condition, list[dict[str, Any]]]:
+    """Return a run's lines by condition; those of all its checkpoints together."""
     groups: dict[Condition, list[dict[str, Any]]] = {}
-    for line in run.evaluation:
-        key = Condition(
-            line.get("task", run.task),
-            line.get("method", run.method),
-            line.get("memory") or "kept",
-            line.get("target_return"),
-            line.get("action_noise") or 0.0,
-            line.get("cache_dtype") or PLAIN_CACHE,
-            line.get("episodes"),
-        )
-        groups.setdefault(key, []).append(line)
+    for condition, line in zip(conditions_of(run), run.evaluation, strict=True):
+        groups.setdefault(replace(condition, step=None), []).append(line)
     return groups
 
 

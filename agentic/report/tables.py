@@ -1,9 +1,11 @@
 """The tables of a report: returns by protocol, normalised scores, all tasks together, runs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from agentic.evaluation.condition import Condition
 from agentic.evaluation.protocol import Summary, summarise_tasks
 from agentic.evaluation.references import random_reference
 from agentic.report import html
@@ -60,24 +62,28 @@ def scale(task: str, data_returns: Sequence[float]) -> tuple[float, float] | Non
 
 def all_tasks_table(rows: Sequence[Row], data_returns: Mapping[str, Sequence[float]]) -> str:
     """Return mean scores over all tasks, of the conditions that every task has; "" without any."""
-    groups: dict[tuple[str, str], dict[str, Row]] = {}
+    groups: dict[tuple[Condition, str], dict[str, list[Row]]] = {}
     for row in rows:
         ends = scale(row.task, data_returns.get(row.task, ()))
-        if ends is not None and not row.variant and not row.setting:
-            groups.setdefault((row.name, row.memory_words), {})[row.task] = row.scored(*ends)
-    whole = {
-        name: scored for name, scored in groups.items() if scored.keys() == data_returns.keys()
-    }
-    whole = {n: s for n, s in whole.items() if len({len(r.tables) for r in s.values()}) == 1}
+        if ends is not None:
+            # Targets are the best of each task's own data, and contexts are cut to one length.
+            shared = replace(row.condition, task="", target_return=None, episodes=None)
+            tasks = groups.setdefault((shared, row.variant), {})
+            tasks.setdefault(row.task, []).append(row.scored(*ends))
+    # Where a task has several rows, of several targets, say, no one of them stands for it.
+    single = [{t: r[0] for t, r in tasks.items() if len(r) == 1} for tasks in groups.values()]
+    whole = [scored for scored in single if scored.keys() == data_returns.keys()]
+    whole = [scored for scored in whole if len({len(r.tables) for r in scored.values()}) == 1]
     if len(data_returns) < 2 or not whole:
         return ""
-    n = best_of([row for scored in whole.values() for row in scored.values()])
+    n = best_of([row for scored in whole for row in scored.values()])
     lines = []
-    for name, scored in whole.items():
-        runs = len(next(iter(scored.values())).tables)
+    for scored in whole:
+        first = next(iter(scored.values()))
+        runs = len(first.tables)
         summaries = summarise_tasks({t: r.tables for t, r in scored.items()}, best_of=n)
         sizes = (f"{len(scored)} tasks", sentences.counted(runs, "training run") + " each")
-        lines.append([name, sizes, *_cells(summaries)])
+        lines.append([(first.name, first.setting), sizes, *_cells(summaries)])
     caption = (
         "Normalised scores over all tasks, each counting the same; 95 % intervals are of a "
         "bootstrap over training runs, stratified by task."
@@ -110,7 +116,7 @@ def _columns(n: int) -> list[str]:
 
 def _line(row: Row, shown: Row, n: int) -> list[tuple[str, str]]:
     measured = (sentences.counted(row.episodes, "episode"), sentences.sample_words(row))
-    return [(row.name, row.memory_words), measured, *_cells(shown.summarised(n))]
+    return [(row.name, row.setting), measured, *_cells(shown.summarised(n))]
 
 
 def _cells(summaries: Mapping[str, Summary]) -> list[tuple[str, str]]:

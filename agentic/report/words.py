@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentic.evaluation.condition import Condition
 from agentic.evaluation.protocol import Summary
-from agentic.report.rows import MEMORIES, METHODS, VALUE_METHODS, Row
+from agentic.report.rows import METHODS, VALUE_METHODS, Row, conditions_of
 from agentic.report.runs import Run
 from agentic.report.table import interval, number
 
@@ -58,9 +59,8 @@ def achieved(row: Row, data_returns: Sequence[float]) -> str:
     """Return the row's mean return with its interval, set against the data."""
     summary = row.summaries["mean"]
     spread = "" if math.isnan(summary.low) else f"95 % interval {_interval(summary)}, "
-    name = f"{row.name}, {row.setting}" if row.setting else row.name
     text = (
-        f"{capital(name)}: mean return {number(summary.mean)} "
+        f"{capital(row.label)}: mean return {number(summary.mean)} "
         f"({spread}{sample_words(row)} of {counted(row.episodes, 'episode')})"
     )
     if len(data_returns):
@@ -93,7 +93,7 @@ def improved(row: Row, controls: Sequence[Row]) -> str:
             "evidence of learning in context."
         )
     others = [
-        f"{number(control.summaries['improvement'].mean)} with {control.memory_words}"
+        f"{number(control.summaries['improvement'].mean)} with {control.setting}"
         for control in controls
     ]
     return text + f" The controls change by {listed(others)}; only the excess is memory at work."
@@ -155,10 +155,10 @@ def about_best(n: int) -> str:
 
 def about_video(run: Run, line: Mapping[str, Any]) -> str:
     """Return which episode a video shows and what it returned."""
-    name = METHODS.get(line.get("method", run.method), run.method)
-    memory = MEMORIES.get(line.get("memory", "kept"), "")
+    condition = Condition.from_record(line, task=run.task, method=run.method)
+    label = condition.label(conditions_of(run))
     return (
-        f"{capital(name)}, {memory}: episode {line['episode'] + 1} of the context of seed "
+        f"{capital(label)}: episode {line['episode'] + 1} of the context of seed "
         f"{line.get('seed', 'unknown')}, return {number(line['return'])} ({run.path})."
     )
 

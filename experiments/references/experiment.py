@@ -18,8 +18,9 @@ from pathlib import Path
 import tyro
 
 from agentic import provenance
-from agentic.acting.context import RandomPolicy
-from agentic.evaluation import evaluate, references
+from agentic.acting.random_policy import RandomPolicy
+from agentic.evaluation import references
+from agentic.evaluation.evaluate import evaluate
 from agentic.simulation.tasks import get_task, task_names
 from agentic.training.run import write_json
 

@@ -44,6 +44,7 @@ def cells() -> list[Cell]:
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md and its figures from the raw results."""
+    from agentic.evaluation import Condition
     from agentic.evaluation.protocol import episode_curve_runs, summarise, summarise_runs
     from agentic.files import write_bytes
     from agentic.report import figures
@@ -53,11 +54,14 @@ def report(folder: Path, results: Results) -> None:
     document = results.cells["at-0"]
     returns = np.asarray(results.data_of("at-0")["returns"])
     rows, curves = [], []
-    for method, memory in [
+    pairs = [
         *((method, "kept") for method in METHODS),
         *(("at", memory) for memory in CONTROLS),
         ("random", "kept"),
-    ]:
+    ]
+    conditions = [Condition(task=TASK, method=method, memory=memory) for method, memory in pairs]
+    for condition in conditions:
+        method, memory = condition.method, condition.memory
         runs = [
             results.table(method=method, memory=memory, training_seed=seed)
             for seed in TRAINING_SEEDS
@@ -66,7 +70,7 @@ def report(folder: Path, results: Results) -> None:
         summary = summarise(runs[0]) if method == "random" else summarise_runs(runs)
         seeds = [] if method == "random" else [f"{run.mean():.0f}" for run in runs]
         values = [f"{s.mean:.0f} [{s.low:.0f}, {s.high:.0f}]" for s in summary.values()]
-        name = method if memory == "kept" else f"{method}, memory {memory}"
+        name = condition.label(conditions)
         rows.append(f"| {name} | {' | '.join(values)} | {', '.join(seeds)} |")
         curve = episode_curve_runs(runs).mean
         curves.append(f"| {name} | {' | '.join(f'{value:.0f}' for value in curve)} |")
@@ -107,9 +111,7 @@ last minus first.
 
 ![returns of single episodes](report-{TASK}-returns.png)
 
-With {len(TRAINING_SEEDS)} training seeds an interval is little more than their range. \
-`memory cleared` empties the context before each episode, `index` empties it but tells the model \
-which episode it is in, `random` replaces it by random trajectories of the data.
+With {len(TRAINING_SEEDS)} training seeds an interval is little more than their range.
 """
     write_bytes(folder / "report.md", text.encode())
     lines, _ = rows_of(results.runs())

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from support import policy_oracle, synthetic
-from support.lived import as_lived, live
+from support.lived import act_through, as_lived
 
 from agentic import hindsight
-from agentic.acting.context import ContextPolicy, RandomPolicy
+from agentic.acting.context import ContextPolicy
 from agentic.errors import AgenticError
 from agentic.trajectory import Chain
 
@@ -25,7 +25,7 @@ def test_cached_steps_are_one_forward_pass_until_the_oldest_trajectory_leaves(la
     config, chain = synthetic.policy_config(layout), as_lived(synthetic.chain(LONG))
     policy = acting(config)
     policy.reset(2)
-    actual = live(policy, chain)
+    actual = act_through(policy, chain)
     first = Chain(*(x[:, :3] for x in chain))
     once = np.asarray(synthetic.forward(config)(policy.parameters, first))
     np.testing.assert_allclose(actual[:, :3][first.mask], once[first.mask], atol=1e-5)
@@ -45,7 +45,7 @@ def test_a_prefilled_context_is_a_lived_one(layout):
     prefilled = acting(config)
     prefilled.prefill(Chain(*(x[:, :2] for x in chain)))
     assert prefilled.episode.tolist() == [2, 2]
-    actual = live(prefilled, third)
+    actual = act_through(prefilled, third)
     np.testing.assert_allclose(actual[:, 0][third.mask[:, 0]],
                                np.asarray(expected)[:, 2][third.mask[:, 0]], atol=1e-5)  # fmt: skip
 
@@ -65,10 +65,10 @@ def test_a_strided_policy_lives_the_chain_of_strided_episodes_and_holds_its_acti
     policy = ContextPolicy(config, synthetic.parameters(config), synthetic.TARGET, "done", stride)
     policy.reset(2)
     # The fed actions replace its own, so that what it held shows only where it decides.
-    lived = live(policy, chain)[:, :, ::stride]
+    lived = act_through(policy, chain)[:, :, ::stride]
     plain = ContextPolicy(config, synthetic.parameters(config), synthetic.TARGET, "done")
     plain.reset(2)
-    np.testing.assert_allclose(lived, live(plain, expected), atol=1e-5)
+    np.testing.assert_allclose(lived, act_through(plain, expected), atol=1e-5)
 
 
 def test_between_kept_steps_the_action_is_held_until_the_episode_ends():
@@ -101,10 +101,10 @@ def test_a_context_of_one_trajectory_keeps_nothing_across_episodes(layout):
     same = Chain(*(np.repeat(x[:, :1], 3, axis=1) for x in chain))
     policy = acting(config)
     policy.reset(2)
-    live(policy, Chain(*(x[:, 1:2] for x in chain)))
-    actual = live(policy, same)
+    act_through(policy, Chain(*(x[:, 1:2] for x in chain)))
+    actual = act_through(policy, same)
     policy.reset(2)
-    fresh = live(policy, Chain(*(x[:, :1] for x in chain)))
+    fresh = act_through(policy, Chain(*(x[:, :1] for x in chain)))
     for k in range(3):
         np.testing.assert_allclose(actual[0, k], fresh[0, 0], atol=1e-6)
 
@@ -118,10 +118,10 @@ def test_a_cleared_row_is_a_fresh_context_and_the_others_keep_theirs():
     for name in ("kept", "cleared", "index"):
         policy = acting(config)
         policy.reset(2)
-        live(policy, past)
+        act_through(policy, past)
         if name != "kept":
             policy.clear(rows, keep_index=name == "index")
-        actual[name] = live(policy, future)[:, 0, :5]
+        actual[name] = act_through(policy, future)[:, 0, :5]
     for name in ("cleared", "index"):
         np.testing.assert_array_equal(actual[name][1], actual["kept"][1])
         alone = policy_oracle.actions(
@@ -177,14 +177,3 @@ def test_mistakes_end_in_one_sentence():
         policy.act(np.zeros(4))
     with pytest.raises(AgenticError, match="a chain of 4 trajectories x 7 steps does not fit"):
         policy.prefill(synthetic.chain(np.full((1, 4), 7)))
-
-
-def test_random_policy_starts_again_at_reset_and_each_context_has_its_own_seed():
-    policy, observations = RandomPolicy(3, seeds=(4, 9)), np.zeros((2, 5))
-    first = [policy.act(observations) for _ in range(50)]
-    policy.reset(2)
-    np.testing.assert_array_equal(first, [policy.act(observations) for _ in range(50)])
-    alone = RandomPolicy(3, seeds=(9,))
-    np.testing.assert_array_equal([a[1] for a in first], [alone.act(np.zeros(5)) for _ in first])
-    assert np.abs(first).max() <= 1
-    assert (np.array(first)[:, 0] != np.array(first)[:, 1]).all()

@@ -107,8 +107,9 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     evaluate = ("evaluate", trained, "--seeds", "3", "5", "--memory", "kept", "index")
     assert run(*evaluate, "--random-policy", "--episodes", "2") == 0
     table = capsys.readouterr().out
-    for word in ("first", "last", "mean", "best of 2", "improvement", "random", "at, kept"):
+    for word in ("first", "last", "mean", "best of 2", "improvement", "random policy"):
         assert word in table
+    assert "Agentic Transformer, context kept: interquartile mean" in table
     for word in ("normalised score", "episode 2", "interquartile mean", "random_returns.json"):
         assert word in table
     first = (trained / "evaluation.jsonl").read_bytes()
@@ -144,7 +145,7 @@ def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys,
     demo = ("demo", "--out", tmp_path / "demo", "--steps", "2", "--contexts", "1")
     assert run(*demo) == 0
     words = capsys.readouterr().out
-    assert all(f"at, {memory}" in words for memory in MEMORIES)
+    assert all(f"Agentic Transformer, {memory.title}:" in words for memory in MEMORIES.values())
     assert str(tmp_path / "demo" / "report.html") in words
     files = {
         path.name: path.read_bytes() for path in (tmp_path / "demo").iterdir() if path.is_file()

@@ -3,36 +3,35 @@
 Most tests replace the simulator by a stand-in with cartpole's sizes and episodes of twelve steps.
 """
 
-from types import SimpleNamespace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from support import synthetic
-from support.short_episodes import STEPS, TASK, ShortEpisodes, policy
+from support.short_episodes import STEPS, TASK, ShortEpisodes, evaluate, policy
 
-from agentic.acting.context import ContextPolicy, RandomPolicy
-from agentic.acting.memory import MEMORIES, lived_context, random_context, shuffled_order
+from agentic.acting.memory import MEMORIES, Shuffled, lived_context, random_context
+from agentic.acting.random_policy import RandomPolicy
 from agentic.errors import AgenticError
-from agentic.evaluation import evaluate
+from agentic.evaluation import Condition
 from agentic.evaluation import evaluate as evaluation
-from agentic.evaluation.protocol import PROTOCOLS
+from agentic.evaluation.protocol import PROTOCOLS, summarise
 
 DATA = synthetic.dataset(TASK, sizes=(5, 1), count=5, steps=STEPS)
 
 
-@pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
+def start(seed):
+    """Return the state that a context starts all its episodes in: memory alone tells them apart."""
+    return np.random.default_rng(seed[0]).normal(size=5)
 
 
-@pytest.fixture
-def same_start(monkeypatch):
-    """Every episode of a context starts in one state, so that only memory tells them apart."""
-    start = lambda seed: np.random.default_rng(seed[0]).normal(size=5)  # noqa: E731
-    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num, start))
+evaluate_same_start = partial(
+    evaluation.evaluate, make_simulation=lambda task, num: ShortEpisodes(num, start)
+)
 
 
-def test_same_seeds_same_table(short):
+def test_same_seeds_same_table():
     tables = [evaluate(p, TASK, 4, (3, 5)).returns for p in (policy(), policy())]
     np.testing.assert_array_equal(*tables)
     assert np.unique(tables[0]).size == 8
@@ -40,7 +39,7 @@ def test_same_seeds_same_table(short):
 
 @pytest.mark.parametrize("memory", ["kept", "index", "shuffled", "random"])
 @pytest.mark.parametrize("noise", [0.0, 0.2])
-def test_a_context_has_the_same_bits_whatever_lives_beside_it(short, memory, noise):
+def test_a_context_has_the_same_bits_whatever_lives_beside_it(memory, noise):
     def returns(seeds):
         options = {"memory": memory, "data": DATA, "action_noise": noise}
         return evaluate(policy(), TASK, 4, seeds, **options).returns
@@ -53,41 +52,14 @@ def test_a_context_has_the_same_bits_whatever_lives_beside_it(short, memory, noi
     )
 
 
-def test_noise_is_what_its_deviation_says_and_what_is_executed_is_what_is_told(short):
-    told = []
-
-    class Still(RandomPolicy):
-        target_return = 1.0
-
-        def act(self, observation):
-            return np.full((len(observation), 1), 0.2, np.float32)
-
-        def observe(self, reward, done, action=None):
-            told.append(action)
-
-    agent = Still(1)
-    simulation = ShortEpisodes(3)
-    steps = list(evaluation.rollout(agent, simulation, 40, (1, 2, 3), action_noise=0.1))
-    executed = np.stack([step.actions for step in steps])
-    np.testing.assert_array_equal(executed, np.stack(told))
-    noise = executed - np.float32(0.2)
-    assert abs(noise.mean()) < 0.01 and abs(noise.std() - 0.1) < 0.005
-    assert np.abs(np.corrcoef(noise[..., 0].T)[np.triu_indices(3, 1)]).max() < 0.15
-    told.clear()
-    list(evaluation.rollout(agent, ShortEpisodes(1), 1, (1,)))
-    assert set(told) == {None}
-    large = list(evaluation.rollout(agent, ShortEpisodes(1), 1, (1,), action_noise=50.0))
-    assert all(np.abs(step.actions) <= 1 for step in large)
-
-
 def test_cartpole_itself_gives_the_same_table_twice():
     agent = policy()
-    first, second = (evaluate(agent, TASK, 1, (3, 5)) for _ in range(2))
+    first, second = (evaluation.evaluate(agent, TASK, 1, (3, 5)) for _ in range(2))
     np.testing.assert_array_equal(first.returns, second.returns)
     assert first.lengths.tolist() == [[1000], [1000]]
 
 
-def test_the_table_is_the_sum_of_rewards_of_each_episode(short):
+def test_the_table_is_the_sum_of_rewards_of_each_episode():
     agent = RandomPolicy(1, seeds=(3, 5))
     result = evaluate(agent, TASK, 3, (3, 5))
     for context, seed in enumerate((3, 5)):
@@ -101,40 +73,28 @@ def test_the_table_is_the_sum_of_rewards_of_each_episode(short):
     assert (result.lengths == STEPS).all()
 
 
-def test_records_and_reductions(short):
+def test_records_and_reductions():
     counts = []
     agent = policy()
     result = evaluate(agent, TASK, seeds=(3, 5), progress=lambda *now: counts.append(now))
     assert result.returns.shape == (2, agent.config.trajectories)
-    records = result.records()
-    assert [tuple(r.values()) for r in records] == [
-        (
-            TASK,
-            "kept",
-            8.0,
-            0.0,
-            "float32",
-            3,
-            seed,
-            context,
-            episode,
-            result.returns[context, episode],
-            STEPS,
-        )
+    assert result.condition == Condition.of(agent, TASK, 3)
+    assert result.records() == [
+        {
+            "method": "policy", "memory": "kept", "step": None, "task": TASK, "target_return": 8.0,
+            "action_noise": 0.0, "cache_dtype": "float32", "episodes": 3, "seed": seed,
+            "context": context, "episode": episode, "return": result.returns[context, episode],
+            "length": STEPS,
+        }
         for context, seed in enumerate((3, 5))
         for episode in range(3)
-    ]
-    assert result.records(method="at")[5] == {"method": "at"} | records[5]
-    assert list(records[0]) == [
-        "task", "memory", "target_return", "action_noise", "cache_dtype", "episodes", "seed",
-        "context", "episode", "return", "length",
     ]  # fmt: skip
     assert (PROTOCOLS["best"](result.returns) >= PROTOCOLS["mean"](result.returns)).all()
     assert counts == [(i + 1, 3000) for i in range(3 * STEPS)]
 
 
-def test_cleared_contexts_begin_every_episode_as_their_first(same_start):
-    tables = {m: evaluate(policy(), TASK, 3, (3, 5), m).returns for m in MEMORIES
+def test_cleared_contexts_begin_every_episode_as_their_first():
+    tables = {m: evaluate_same_start(policy(), TASK, 3, (3, 5), m).returns for m in MEMORIES
               if m != "random"}  # fmt: skip
     first = np.repeat(tables["kept"][:, :1], 3, axis=1)
     np.testing.assert_array_equal(tables["cleared"], first)
@@ -143,16 +103,19 @@ def test_cleared_contexts_begin_every_episode_as_their_first(same_start):
         assert (np.abs(tables[name] - first)[:, 1:] > 1e-3).all(), name
 
 
-def test_without_an_embedding_of_the_index_telling_it_changes_nothing(same_start):
+def test_without_an_embedding_of_the_index_telling_it_changes_nothing():
     agent = policy(trajectory_embedding=False)
-    tables = [evaluate(agent, TASK, 3, (3, 5), memory).returns for memory in ("index", "cleared")]
+    tables = [
+        evaluate_same_start(agent, TASK, 3, (3, 5), memory).returns
+        for memory in ("index", "cleared")
+    ]
     # Another index is another place in the cache, so sums run in another order.
     np.testing.assert_allclose(*tables, atol=1e-3)
 
 
-def test_random_memory_is_as_many_random_trajectories_before_each_episode(same_start):
+def test_random_memory_is_as_many_random_trajectories_before_each_episode():
     agent, seeds = policy(), (3, 5)
-    result = evaluate(agent, TASK, 4, seeds, memory="random", data=DATA).returns
+    result = evaluate_same_start(agent, TASK, 4, seeds, memory="random", data=DATA).returns
     for episode in range(4):
         if episode:
             agent.prefill(random_context(agent, DATA, episode, seeds))
@@ -204,18 +167,24 @@ def test_a_random_context_of_a_strided_policy_is_one_of_strided_episodes():
     assert ours.mask.shape == (1, 4, 3)
 
 
-def test_shuffling_is_one_other_order_of_what_was_lived(same_start, monkeypatch):
-    kept, shuffled = (evaluate(policy(), TASK, 4, (3, 5), m).returns for m in ("kept", "shuffled"))
+def test_shuffling_is_one_other_order_of_what_was_lived(monkeypatch):
+    def in_order(count, lived, seeds):
+        return np.tile(np.arange(count), (len(seeds), 1))
+
+    def backwards(count, lived, seeds):
+        return in_order(count, lived, seeds)[:, ::-1]
+
+    for order in (in_order, backwards):
+        fields = {"name": order.__name__, "order": staticmethod(order)}
+        monkeypatch.setitem(MEMORIES, order.__name__, type("Ordered", (Shuffled,), fields))
+    kept, shuffled, again, other = (
+        evaluate_same_start(policy(), TASK, 4, (3, 5), memory).returns
+        for memory in ("kept", "shuffled", "in_order", "backwards")
+    )
     # The first episode has no history, the second one with a single place in it.
     np.testing.assert_allclose(shuffled[:, :2], kept[:, :2], atol=1e-3)
-    in_order = lambda count, lived, seeds: np.tile(np.arange(count), (len(seeds), 1))  # noqa: E731
-    monkeypatch.setattr("agentic.acting.memory.shuffled_order", in_order)
-    again = evaluate(policy(), TASK, 3, (3, 5), "shuffled").returns
-    np.testing.assert_allclose(again, kept[:, :3], atol=1e-3)
-    swapped = lambda count, lived, seeds: in_order(count, lived, seeds)[:, ::-1]  # noqa: E731
-    monkeypatch.setattr("agentic.acting.memory.shuffled_order", swapped)
-    other = evaluate(policy(), TASK, 3, (3, 5), "shuffled").returns
-    assert (np.abs(other - kept[:, :3])[:, 2] > 1e-3).all()
+    np.testing.assert_allclose(again[:, :3], kept[:, :3], atol=1e-3)
+    assert (np.abs(other - kept)[:, 2] > 1e-3).all()
 
 
 @pytest.mark.parametrize("stride", [1, 5])
@@ -249,13 +218,59 @@ def test_a_lived_context_holds_each_contexts_own_trajectories_in_the_order_asked
 
 
 def test_the_order_of_a_shuffled_history_depends_on_the_seed_alone():
-    orders = shuffled_order(5, 7, range(60))
+    orders = Shuffled.order(5, 7, range(60))
     assert (np.sort(orders, axis=1) == np.arange(5)).all()
     assert len(np.unique(orders, axis=0)) > 30
-    np.testing.assert_array_equal(shuffled_order(5, 7, [31]), orders[31:32])
+    np.testing.assert_array_equal(Shuffled.order(5, 7, [31]), orders[31:32])
 
 
-def test_mistakes_end_in_one_sentence(short):
+def test_a_policy_of_ones_own_needs_to_act_and_no_more():
+    class Leaning:
+        """Leans against what it sees, the more the longer its context is."""
+
+        def reset(self):
+            self.steps = 0
+
+        def act(self, observation):
+            return -np.tanh(observation[:, :1] * self.steps / 30)
+
+        def observe(self, reward, done):
+            self.steps += 1
+
+    result = evaluate(Leaning(), TASK, 3, (3, 5), method="leaning")
+    simulation, total = ShortEpisodes(2), np.zeros((2, 3))
+    own = Leaning()
+    own.reset()
+    for episode in range(3):
+        observations = simulation.reset([0, 1], [(3, episode), (5, episode)])
+        for _ in range(STEPS):
+            observations, rewards, done = simulation.step(own.act(observations))
+            own.observe(rewards, done)
+            total[:, episode] += rewards
+    np.testing.assert_allclose(result.returns, total, atol=1e-3)
+    assert result.condition == Condition(method="leaning", task=TASK, episodes=3)
+    assert evaluate(Leaning(), TASK).returns.shape == (8, 1)
+    with pytest.raises(AgenticError, match=r"'cleared' changes the context .* this policy keeps"):
+        evaluate(Leaning(), TASK, memory="cleared")
+
+
+def test_a_summary_is_every_protocol_and_prints_it():
+    result = evaluate(policy(), TASK, 4, (3, 5, 8))
+    summary = result.summary()
+    assert summary.summaries == summarise(result.returns)
+    assert summary["best"].mean >= summary["mean"].mean
+    text = str(summary)
+    assert text.startswith(f"policy on {TASK}, 3 contexts of 4 episodes: mean over contexts and")
+    for name, one in summarise(result.returns).items():
+        line = next(line for line in text.splitlines() if line.split()[0] == name)
+        assert line.split()[1] == f"{one.mean:.1f}"
+        assert line.endswith(f"({one.low:.1f} to {one.high:.1f})")
+    assert result.summary(best_of=2)["best"] == summarise(result.returns, best_of=2)["best"]
+    alone = str(evaluate(policy(), TASK, 4, (3,)).summary())
+    assert "nan" not in alone and "(" not in alone
+
+
+def test_mistakes_end_in_one_sentence():
     agent = policy()
     for arguments, words in [
         ((agent, "walker_run"), "the policy has observation_size 5 and walker_run has 24"),
@@ -266,15 +281,14 @@ def test_mistakes_end_in_one_sentence(short):
         ((agent, TASK, 1, (4, -2)), "seed -2 is negative"),
         ((agent, TASK, 1, (4,), "kept", None, None, -0.1), "action_noise is -0.1"),
         ((agent, TASK, 2, (1,), "clear"), "memory is 'clear'; did you mean 'cleared'"),
-        ((agent, TASK, 2, (1,), "random"), "draws trajectories from the data; pass data="),
-        ((RandomPolicy(1), TASK, 2, (1,), "cleared"), "is a control of policies that keep"),
+        ((agent, TASK, 2, (1,), "random"), "'random' needs the data set; pass data="),
+        ((RandomPolicy(1), TASK, 2, (1,), "cleared"), "and this policy keeps none"),
     ]:
         with pytest.raises(AgenticError, match=words) as caught:
             evaluate(*arguments)
         assert "\n" not in str(caught.value)
-    config = synthetic.policy_config("1")
-    brief = ContextPolicy(config, synthetic.parameters(config), 1.0)
-    brief.config = SimpleNamespace(observation_size=5, action_size=1, episode_length=7)
+    brief = policy()
+    brief.config = replace(brief.config, episode_length=7)
     for stride, steps in [(1, 7), (100, 700)]:
         brief.stride = stride
         with pytest.raises(AgenticError, match=f"of {steps} steps and cartpole_swingup has 1000"):

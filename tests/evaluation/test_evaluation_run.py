@@ -5,24 +5,21 @@ import json
 
 import numpy as np
 import pytest
-from support import synthetic
-from support.short_episodes import TASK, policy, run_folder, stand_in
+from support import short_episodes, synthetic
+from support.short_episodes import TASK, evaluate, evaluate_run, policy, run_folder
 
 from agentic.acting.context import ContextPolicy
 from agentic.cli import evaluate as cli
 from agentic.errors import AgenticError
-from agentic.evaluation import evaluate
-from agentic.evaluation import run as run_evaluation
-from agentic.evaluation.run import EvaluationConfig, evaluate_run
+from agentic.evaluation.run import EvaluationConfig
 from agentic.interruption import Interrupted
 
 SEEDS = (3, 5, 8, 2, 9)
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Return a function that makes a run folder whose policy is a small random one."""
-    stand_in(monkeypatch)
+def run(tmp_path):
+    """Return a function that makes a run folder."""
     return lambda name="run": run_folder(tmp_path / name)
 
 
@@ -49,17 +46,38 @@ def test_lines_hold_the_raw_returns_and_everything_that_they_depend_on(run):
         assert {"commit", "python", "machine"} <= line["provenance"].keys()
 
 
-def test_twice_is_once(run, monkeypatch):
+def forbidden(task, num):
+    raise AssertionError("something was rolled out again")
+
+
+def test_twice_is_once(run):
     folder = run()
     config = EvaluationConfig(seeds=SEEDS, memory=("kept", "index"), random_policy=True)
     first = evaluate_run(folder, config)
     before = content(folder)
-    monkeypatch.setattr(run_evaluation, "evaluate", None)  # calling it would fail
-    second = evaluate_run(folder, config)
+    second = evaluate_run(folder, config, make_simulation=forbidden)
     assert content(folder) == before
     for one, other in zip(first, second, strict=True):
-        assert one.name == other.name and one.elsewhere == other.elsewhere == 0
+        assert one.condition == other.condition
+        assert one.other_provenance == other.other_provenance == 0
         np.testing.assert_array_equal(one.returns, other.returns)
+        np.testing.assert_array_equal(one.lengths, other.lengths)
+
+
+def test_what_earlier_versions_recorded_is_not_rolled_out_again(run):
+    """Lines with fewer fields, in another order, with the names that those versions gave them."""
+    folder = run()
+    config = EvaluationConfig(seeds=SEEDS, memory=("kept", "cleared"), random_policy=True)
+    evaluate_run(folder, config)
+    lines = [json.loads(line) for line in content(folder).splitlines()]
+    order = ("method", "step", "task", "memory", "target_return", "episodes", "seed", "context",
+             "episode", "return", "length")  # fmt: skip
+    old = [{name: line[name] for name in order} for line in lines]
+    (folder / "evaluation.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    before = content(folder)
+    results = evaluate_run(folder, config, make_simulation=forbidden)
+    assert content(folder) == before
+    assert [result.other_provenance for result in results] == [len(SEEDS)] * 3
 
 
 def test_rolled_out_again_the_bytes_are_the_same(run):
@@ -95,7 +113,7 @@ def test_interrupted_and_called_again_it_ends_with_the_same_bytes(run, stop):
     with pytest.raises(Interrupted, match="the same command goes on from there"):
         evaluate_run(broken, config, interrupt)
     seen = []
-    evaluate_run(broken, config, lambda done, total, name: seen.append(total))
+    evaluate_run(broken, config, lambda done, total, label: seen.append(total))
     assert content(broken) == content(whole)
     # Waves of two contexts, 36 calls each, that were finished before are not lived again.
     finished = {1: 0, 60: 2, 150: 7}[stop]
@@ -116,9 +134,9 @@ def test_every_target_has_lines_and_a_result_of_its_own(run):
     results = evaluate_run(
         folder, EvaluationConfig(seeds=(3,), target_return=2.0, target_sweep=(2.0, 6.0))
     )
-    assert [result.condition["target_return"] for result in results] == [2.0, 6.0]
+    assert [result.condition.target_return for result in results] == [2.0, 6.0]
     for result in results:
-        alone = evaluate(policy(result.condition["target_return"]), TASK, 3, (3,))
+        alone = evaluate(policy(result.condition.target_return), TASK, 3, (3,))
         np.testing.assert_array_equal(result.returns, alone.returns)
     assert (results[0].returns != results[1].returns).any()
 
@@ -127,37 +145,46 @@ def test_a_narrow_cache_is_a_condition_of_its_own(run):
     folder = run()
     (wide,) = evaluate_run(folder, EvaluationConfig(seeds=(3,)))
     (narrow,) = evaluate_run(folder, EvaluationConfig(seeds=(3,), cache_dtype="bfloat16"))
-    assert narrow.condition == wide.condition | {"cache_dtype": "bfloat16"}
+    assert narrow.condition == dataclasses.replace(wide.condition, cache_dtype="bfloat16")
     alone = evaluate(policy(cache_dtype="bfloat16"), TASK, 3, (3,))
     np.testing.assert_array_equal(narrow.returns, alone.returns)
     assert (narrow.returns != wide.returns).any()
     assert len(content(folder).splitlines()) == 6
 
 
-def test_a_cache_split_over_devices_earns_the_same_and_is_told_of(run, monkeypatch):
+def test_a_cache_split_over_devices_earns_the_same_and_is_told_of(run):
     folder, config = run(), EvaluationConfig(seeds=(3, 5), memory=("kept", "cleared"))
     alone = evaluate_run(folder, config)
     seen = []
-    observe = ContextPolicy.observe
-    monkeypatch.setattr(
-        ContextPolicy, "observe",
-        lambda self, *args: (seen.append(self._cache.positions.sharding), observe(self, *args)),
-    )  # fmt: skip
-    split = evaluate_run(folder, dataclasses.replace(config, devices=2, again=True))
+
+    class Watched(ContextPolicy):
+        def observe(self, *args):
+            seen.append(self._cache.positions.sharding)
+            super().observe(*args)
+
+    def load_watched(*arguments):
+        loaded = short_episodes.load_policy(*arguments)
+        loaded.__class__ = Watched
+        return loaded
+
+    two = dataclasses.replace(config, devices=2, again=True)
+    split = evaluate_run(folder, two, load_policy=load_watched)
     assert {len(sharding.device_set) for sharding in seen} == {2}
     for one, two in zip(alone, split, strict=True):
         np.testing.assert_allclose(two.returns, one.returns, rtol=1e-4)
-        assert two.condition == one.condition and two.elsewhere == 0
-    assert [result.elsewhere for result in evaluate_run(folder, config)] == [2, 2]
+        assert two.condition == one.condition and two.other_provenance == 0
+    assert [result.other_provenance for result in evaluate_run(folder, config)] == [2, 2]
     with pytest.raises(AgenticError, match="devices is 99; this process has 1 to 8"):
         evaluate_run(folder, dataclasses.replace(config, devices=99))
 
 
-def test_simulated_devices_are_there_before_the_run_is_read(monkeypatch):
+def test_simulated_devices_are_there_before_the_run_is_read():
     calls = []
-    monkeypatch.setattr(cli, "simulate_devices", lambda count: calls.append(count))
-    monkeypatch.setattr(cli, "evaluate_and_print", lambda run, how: calls.append(how.devices))
-    cli.evaluate(["runs/some", "--devices", "2", "--cpu-devices", "3"])
+    cli.evaluate(
+        ["runs/some", "--devices", "2", "--cpu-devices", "3"],
+        simulate_devices=calls.append,
+        work=lambda command: calls.append(command.devices),
+    )
     assert calls == [3, 2]
 
 
@@ -176,15 +203,18 @@ def test_flags_are_memories_by_another_name():
     assert both.memories == ("cleared",)
 
 
-def test_other_versions_are_told_of(run, monkeypatch):
+def test_other_versions_are_told_of(run):
     folder = run()
     evaluate_run(folder, EvaluationConfig(seeds=(3, 5)))
-    monkeypatch.setattr("agentic.provenance.versions", lambda names: {"jax": "0.0"})
+    lines = [json.loads(line) for line in content(folder).splitlines()]
+    for line in lines:
+        line["provenance"]["versions"]["jax"] = "0.0"
+    (folder / "evaluation.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (result,) = evaluate_run(folder, EvaluationConfig(seeds=(3, 5, 8)))
-    assert result.elsewhere == 2
+    assert result.other_provenance == 2
 
 
-def test_mistakes_end_in_one_sentence_before_anything_is_lived(run, monkeypatch):
+def test_mistakes_end_in_one_sentence_before_anything_is_lived(run):
     folder = run()
     for fields, words in [
         ({"seeds": ()}, "needs at least one of each"),
@@ -200,7 +230,6 @@ def test_mistakes_end_in_one_sentence_before_anything_is_lived(run, monkeypatch)
         assert "\n" not in str(caught.value)
     blind = synthetic.policy_config("sa, chunk of 4")
     acting = ContextPolicy(blind, synthetic.parameters(blind), target_return=1.0)
-    monkeypatch.setattr(run_evaluation, "load_policy", lambda *_: acting)
-    with pytest.raises(AgenticError, match="at is never told of a target return, so 5 would"):
-        evaluate_run(folder, EvaluationConfig(target_return=5.0))
+    with pytest.raises(AgenticError, match=r"target return 5 .* never told of a target return"):
+        evaluate_run(folder, EvaluationConfig(target_return=5.0), load_policy=lambda *_: acting)
     assert not (folder / "evaluation.jsonl").exists()

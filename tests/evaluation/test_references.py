@@ -6,8 +6,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from agentic.acting.context import RandomPolicy
-from agentic.evaluation import evaluate
+from agentic.acting.random_policy import RandomPolicy
+from agentic.evaluation.evaluate import evaluate
 from agentic.evaluation.references import FILE, random_reference
 from agentic.simulation.tasks import get_task, task_names
 

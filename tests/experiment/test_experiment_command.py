@@ -10,6 +10,7 @@ from support.tiny_experiment import cell, stub
 
 from agentic.cli.experiment import run as run_experiment
 from agentic.errors import AgenticError
+from agentic.evaluation.condition import Condition
 from agentic.evaluation.evaluate import Evaluation
 from agentic.experiment.results import settings_of
 from agentic.experiment.spec import load_experiment
@@ -60,16 +61,17 @@ def finished(place: Path, **document) -> None:
         }
         | document,
     )
-    lines = evaluation(2.0).records(method=config.method, step=4)
-    write_jsonl(place / "evaluation.jsonl", lines)
+    write_jsonl(place / "evaluation.jsonl", evaluation(2.0, config.method).records())
     write_jsonl(place / "metrics.jsonl", [{"step": 4, "loss": 0.5, "seconds": 1.0}])
 
 
-def evaluation(level: float) -> Evaluation:
+def evaluation(level: float, method: str, **fields) -> Evaluation:
     import numpy as np
 
     table = level + np.arange(4.0).reshape(2, 2)
-    return Evaluation("cartpole_swingup", "kept", (0, 1), table, np.full((2, 2), 1000))
+    shared = {"task": "cartpole_swingup", "step": 4, "episodes": 2}
+    condition = Condition(method=method, **shared | fields)
+    return Evaluation(condition, (0, 1), table, np.full((2, 2), 1000))
 
 
 def test_a_run_ends_with_results_and_a_report(folder, capsys):
@@ -168,12 +170,9 @@ def test_the_comparison_reports_what_is_there_and_what_is_not(tmp_path, monkeypa
         level = {"at": 30.0, "td3": 90.0, "bc": 10.0}.get(one.config.method, 31.0)
         line = {"cell": one.name, "training_seed": one.config.seed}
         for memory in one.memories:
-            records += [
-                line | record | {"memory": memory}
-                for record in evaluation(level + one.config.seed).records(
-                    method=one.config.method, step=4
-                )
-            ]
+            fields = {"memory": memory, "task": "walker_run"}
+            measured = evaluation(level + one.config.seed, one.config.method, **fields)
+            records += [line | record for record in measured.records()]
         cells.append(
             {
                 "cell": one.name,
@@ -190,8 +189,6 @@ def test_the_comparison_reports_what_is_there_and_what_is_not(tmp_path, monkeypa
                 "versions": {"jax": "1"},
             }
         )
-    for record in records:
-        record["task"] = "walker_run"
     write_jsonl(place / "cells.jsonl", cells)
     write_jsonl(place / "results.jsonl", records)
     origin = {"kind": "collected", "command": "agentic collect walker_walk", "commit": "def"}

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from functools import partial
 
 import pytest
 from support.short_episodes import ShortEpisodes
@@ -11,18 +12,13 @@ from support.tiny_experiment import cell, collected, experiment
 from agentic import sample_directory
 from agentic.dataset.episodes import list_episodes
 from agentic.errors import AgenticError
-from agentic.evaluation import evaluate as evaluation
+from agentic.evaluation.run import evaluate_run
 from agentic.experiment.results import read_results, update_results
 from agentic.experiment.state import Tracker, read_state
 from agentic.experiment.work import work
 from agentic.interruption import Interrupted
 
-
-@pytest.fixture(scope="module")
-def patched():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
-        yield patch
+evaluate_short = partial(evaluate_run, make_simulation=lambda task, num: ShortEpisodes(num))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,7 @@ def of(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(of, patched, tmp_path_factory):
+def finished(of, tmp_path_factory):
     """A root where the first cell was interrupted, gone on with and done, with its states."""
     root, states, asked = tmp_path_factory.mktemp("root"), [], []
     advance = Tracker.advance
@@ -55,9 +51,9 @@ def finished(of, patched, tmp_path_factory):
         patch.setattr(Tracker, "advance", interrupting)
         # Asked for at the record of step 2, and met at that of step 4.
         with pytest.raises(Interrupted):
-            work(of, "td3-0", root)
+            work(of, "td3-0", root, evaluate_short)
         states.append(read_state(root / "td3-0"))
-        work(of, "td3-0", root)
+        work(of, "td3-0", root, evaluate_short)
     states.append(read_state(root / "td3-0"))
     return root, states
 
@@ -74,7 +70,7 @@ def test_an_interrupted_cell_says_so_and_goes_on(finished):
 def test_a_finished_cell_is_not_touched(finished, of):
     root, _ = finished
     before = {path: path.stat().st_mtime_ns for path in (root / "td3-0").rglob("*")}
-    work(of, "td3-0", root)
+    work(of, "td3-0", root, evaluate_short)
     assert before == {path: path.stat().st_mtime_ns for path in (root / "td3-0").rglob("*")}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support import line
 
-from agentic.acting.reactive import BaselinePolicy
+from agentic.acting.reactive import ReactivePolicy
 from agentic.methods.method import fit, jitted_actor, make_learn, make_method
 from agentic.methods.options import IQLConfig, TD3BCConfig, TD3Config
 from agentic.methods.transitions import TransitionSampler
@@ -39,9 +39,7 @@ def trained(data):
             sampler = TransitionSampler(data, config.batch_size, config.seed)
             *_, (state, _) = fit(method.init(), learn, sampler, config)
             still = Normalization((0.0,), (1.0,))
-            policies[config] = BaselinePolicy(
-                config.method, jitted_actor(method), state.actor.parameters, still, 0.0
-            )
+            policies[config] = ReactivePolicy(jitted_actor(method), state.actor.parameters, still)
         return policies[config]
 
     return train

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 from support import synthetic
-from support.lived import as_lived, live
+from support.lived import act_through, as_lived
 
-from agentic.acting.context import ContextPolicy, cache_mesh, compiled
+from agentic.acting.compiled import cache_mesh, compiled
+from agentic.acting.context import ContextPolicy
 from agentic.attention import dense_attention
 from agentic.attention.cached import cached_attention
 from agentic.errors import AgenticError
@@ -100,7 +101,7 @@ def test_a_cache_split_over_devices_acts_as_one_device_does(devices):
     for name, mesh in (("one", None), ("split", cache_mesh(devices))):
         policy = policy_of(config, mesh=mesh)
         policy.prefill(Chain(*(x[:, :2] for x in chain)))
-        actual[name] = live(policy, Chain(*(x[:, 2:] for x in chain)))
+        actual[name] = act_through(policy, Chain(*(x[:, 2:] for x in chain)))
         held = [x.sharding.shard_shape(x.shape)[2] for x in jax.tree.leaves(policy._cache.layers)]
         slots = -(-config.trajectories * config.tokens_per_trajectory // devices)
         assert name == "one" or set(held) == {slots}
@@ -119,7 +120,7 @@ def test_nothing_is_compiled_after_the_first_step_whatever_ends_or_is_evicted(de
         assert "Compiling jit(extend)" in caplog.text and "Compiling jit(act)" in caplog.text
         caplog.clear()
         policy.reset(2)
-        live(policy, chain)
+        act_through(policy, chain)
     assert "Compiling" not in caplog.text
 
 
@@ -128,7 +129,7 @@ def test_a_narrow_cache_acts_nearly_as_a_wide_one():
     wide, narrow = policy_of(config), policy_of(config, cache_dtype="bfloat16")
     for policy in (wide, narrow):
         policy.reset(2)
-    difference = np.abs(live(wide, chain) - live(narrow, chain))
+    difference = np.abs(act_through(wide, chain) - act_through(narrow, chain))
     # Eight bits of mantissa: 2^-8 of values of order one, through one layer and tanh.
     assert 0 < np.nanmax(difference) < 0.05
     with pytest.raises(AgenticError, match="cache_dtype is 'float16'"):

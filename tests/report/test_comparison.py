@@ -1,9 +1,12 @@
 """What a comparison says in words is what its numbers say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from agentic.evaluation.condition import Condition
 from agentic.report.comparison import (
     beaten,
     markdown,
@@ -22,7 +25,9 @@ MINUS = "\N{MINUS SIGN}"
 def row(method: str, *levels: float, memory: str = "kept", rise: float = 0.0) -> Row:
     """Return a row of one run a level, [2 contexts, 2 episodes] each, around it."""
     change = np.array([[-rise / 2, rise / 2]] * 2)
-    return Row("walker_run", method, "", memory, tuple(level + change for level in levels))
+    condition = Condition(task="walker_run", method=method, memory=memory, episodes=2)
+    setting = condition.setting([replace(condition, memory="cleared")] * (method == "at"))
+    return Row(condition, tuple(level + change for level in levels), setting=setting)
 
 
 ROWS = [
@@ -51,13 +56,8 @@ def test_a_single_run_is_no_ground_for_a_verdict():
 
 def test_later_episodes_are_better_worse_or_no_better():
     # Falls in one run by more than it rises in the other: the interval holds zero.
-    mixed = Row(
-        "walker_run",
-        "iql",
-        "",
-        "kept",
-        (row("iql", 9, rise=-4).tables + row("iql", 9, rise=1).tables),
-    )
+    falling, rising = row("iql", 9, rise=-4), row("iql", 9, rise=1)
+    mixed = Row(rising.condition, falling.tables + rising.tables)
     text = risen([*ROWS, mixed])
     assert "is better than the first for Decision Transformer (+5 [5, 5])." in text
     assert f"is worse than the first for behaviour cloning ({MINUS}3 [" in text

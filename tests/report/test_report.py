@@ -235,7 +235,7 @@ def test_every_target_noise_and_cache_has_a_row_of_its_own(no_pictures, tmp_path
         ("target 760, bfloat16 cache", 2, 4),
         ("", 1, 0),
     ]
-    assert "context kept, target 200" in report(runs, tmp_path / "page.html").text
+    assert "Agentic Transformer, target 200:" in report(runs, tmp_path / "page.html").text
 
 
 def test_the_best_is_of_the_same_number_of_episodes_for_every_method(no_pictures, tmp_path):
@@ -276,7 +276,7 @@ def test_small_videos_are_part_of_the_page_and_large_ones_are_named(
     assert page.tags.count("video") == 1 and "gone.mp4" not in page.text
     assert [a for a in page.addresses if "video" in a] == ["data:video/mp4;base64,ZmlsbQ=="]
     assert "episode 2 of the context of seed 7, return 321" in page.text
-    assert f"{run / 'videos' / 'large.mp4'}: Agentic Transformer, context kept" in page.text
+    assert f"{run / 'videos' / 'large.mp4'}: Agentic Transformer: episode 2" in page.text
     for name in ("../config.json", "/etc/passwd.mp4", "a/b.mp4"):
         write_lines(run / "videos" / "videos.jsonl", [{"file": name} | about])
         with pytest.raises(AgenticError, match="plain name of an mp4"):

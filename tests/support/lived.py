@@ -19,7 +19,7 @@ def as_lived(chain: Chain) -> Chain:
     return chain._replace(completions=marks)
 
 
-def live(policy: ContextPolicy, chain: Chain) -> np.ndarray:
+def act_through(policy: ContextPolicy, chain: Chain) -> np.ndarray:
     """Let the policy live through a chain, every row at its own pace; return its actions."""
     batch, n, steps = chain.mask.shape
     lengths = chain.mask.sum(-1)

@@ -1,13 +1,15 @@
 """A stand-in for the simulator, with cartpole's sizes and episodes of twelve steps, and a run."""
 
 import json
+from functools import partial
 
 import numpy as np
 from support import synthetic
 
-from agentic.acting.context import ContextPolicy, cache_mesh
+from agentic.acting.compiled import cache_mesh
+from agentic.acting.context import ContextPolicy
 from agentic.evaluation import evaluate as evaluation
-from agentic.evaluation import run as run_evaluation
+from agentic.evaluation import run
 from agentic.network.config import NetworkConfig, Normalization
 
 TASK, STEPS = "cartpole_swingup", 12
@@ -43,22 +45,25 @@ def policy(target=8.0, cache_dtype=None, mesh=None, **fields) -> ContextPolicy:
     return ContextPolicy(config, parameters, target, cache_dtype=cache_dtype, mesh=mesh)
 
 
-def stand_in(monkeypatch) -> None:
-    """Let evaluation use the stand-in, and let every run folder hold the policy above."""
-    monkeypatch.setattr(evaluation, "make_simulation", lambda task, num: ShortEpisodes(num))
-    monkeypatch.setattr(
-        run_evaluation,
-        "load_policy",
-        lambda folder, step, cache_dtype, devices: policy(
-            cache_dtype=cache_dtype, mesh=None if devices is None else cache_mesh(devices)
-        ),
-    )
-    monkeypatch.setattr(run_evaluation, "latest_step", lambda folder: 40)
+def simulate(task, num) -> ShortEpisodes:
+    """Make the stand-in where evaluation would make a simulation."""
+    return ShortEpisodes(num)
+
+
+def load_policy(folder, step, cache_dtype, devices) -> ContextPolicy:
+    """Load the policy above, whatever run folder is named."""
+    mesh = None if devices is None else cache_mesh(devices)
+    return policy(cache_dtype=cache_dtype, mesh=mesh)
+
+
+# Evaluation with the stand-in, and of run folders that all hold the policy above.
+evaluate = partial(evaluation.evaluate, make_simulation=simulate)
+evaluate_run = partial(run.evaluate_run, load_policy=load_policy, make_simulation=simulate)
 
 
 def run_folder(folder):
-    """Return a new run folder with as much in it as evaluation reads."""
-    folder.mkdir()
+    """Return a new run folder at step 40, with as much in it as evaluation reads."""
+    (folder / "checkpoints" / "40").mkdir(parents=True)
     data = {"source": "memory", "control": "action", "returns": [1.0, 9.0]}
     document = {"task": TASK, "method": "at", "data": data, "experiment": {}}
     (folder / "config.json").write_text(json.dumps(document))
