@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agentic.dataset.episodes import Episode
 from agentic.dataset.store.writing import Layout, new_store
 from agentic.files import written_whole
 from agentic.simulation.tasks import get_task
@@ -19,10 +20,10 @@ def write_synthetic_store(path: str | Path, task: str, episodes: int, steps: int
     layout = Layout(lengths, spec.observation_size, spec.action_size, 0, (task,))
     with written_whole(Path(path)) as temporary, new_store(temporary, layout) as writer:
         for _ in range(episodes):
-            writer.add(
-                rng.standard_normal((steps, spec.observation_size), np.float32),
-                rng.random((steps, spec.action_size), np.float32) * 2 - 1,
-                None,
-                {task: rng.random(steps, np.float32)},
+            episode = Episode(
+                observations=rng.standard_normal((steps, spec.observation_size), np.float32),
+                actions=rng.random((steps, spec.action_size), np.float32) * 2 - 1,
+                physics=None,
             )
+            writer.add(episode, {task: rng.random(steps, np.float32)})
         writer.finish(spec.domain, "made up", {}, "action")

@@ -51,6 +51,12 @@ def _export(source, out, format, task, control, name) -> None:
 
             done = export_minari(source, out, task, control, advance, name)
     say(f"{done.path}: {done.episodes} episodes with the rewards of {done.task}")
+    if done.last_observations != "stored":
+        say(
+            f"note: {source} does not hold the observations after the last steps; those written "
+            f"are {done.last_observations}",
+            style="yellow",
+        )
     if format == "minari":
         say(f"next: MINARI_DATASETS_PATH={out.resolve()} minari list local")
 

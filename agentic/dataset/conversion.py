@@ -158,6 +158,7 @@ class _Conversion:
             widths["action"],
             widths["physics"] if self.physics else 0,
             names,
+            last_observations=True,
         )
         read = _Reader(names, self.control, self.recompute_observations, self.workers, widths)
         with (
@@ -169,7 +170,7 @@ class _Conversion:
             # Closed before the file is, because threads that read ahead write to it.
             with closing(self._read_all(write, paths)) as results:
                 for done, (episode, rewards) in enumerate(results, start=1):
-                    store.note(*episode, rewards)
+                    store.note(episode, rewards)
                     progress(done, len(paths))
             store.finish(domain, self.source, dates_of(paths), self.control)
         return sum(lengths)
@@ -224,7 +225,7 @@ class _Reader:
     def __call__(self, path: Path) -> tuple[Episode, dict[str, np.ndarray]]:
         task = self.tasks[0] if self.tasks else None
         episode = read_episode(path, task, self.recompute_observations)
-        found = {key: a.shape[1] for key, a in zip(self.widths, episode, strict=True)}
+        found = episode.widths()
         if task is None and found != self.widths:
             raise AgenticError(
                 f"{path} has arrays of widths {found}, others have {self.widths}; "
@@ -252,7 +253,7 @@ class _Writer:
         row = self.rows[path]
         if len(episode.actions) != self.lengths[row]:
             raise _OtherLength
-        self.store.put(row, *episode, rewards)
+        self.store.put(row, episode, rewards)
         return episode, rewards
 
 

@@ -3,7 +3,7 @@
 A file holds T + 1 rows; row 0 is the reset, and its action is a dummy:
 
     row            0      1      2     ...    T
-    observation   o_0    o_1    o_2    ...   o_T       s_t = o_t        rows 0 to T - 1
+    observation   o_0    o_1    o_2    ...   o_T       s_t = o_t        rows 0 to T - 1, then o_T
     action         -     a_0    a_1    ...  a_T-1      a_t              rows 1 to T
     physics       p_0    p_1    p_2    ...   p_T       all rows
 
@@ -44,15 +44,26 @@ _BROKEN = (
 
 
 class Episode(NamedTuple):
-    """One episode without rewards: observations [T, O], actions [T, A], physics [T + 1, P]."""
+    """One episode without rewards.
+
+    observations [T, O], actions [T, A]; physics [T + 1, P] or None; last_observation [O], what was
+    seen after the last step, or None. Nothing here learns from the last observation, but other
+    formats have a place for it.
+    """
 
     observations: np.ndarray
     actions: np.ndarray
-    physics: np.ndarray
+    physics: np.ndarray | None
+    last_observation: np.ndarray | None = None
 
     def labelled(self, rewards: np.ndarray) -> Trajectory:
         """Return the trajectory with these rewards [T]."""
         return Trajectory(self.observations, self.actions, rewards, self.physics)
+
+    def widths(self) -> dict[str, int]:
+        """Return the width of every array, named as in the files."""
+        arrays = zip(DTYPES, (self.observations, self.actions, self.physics), strict=True)
+        return {key: array.shape[1] for key, array in arrays if array is not None}
 
 
 def list_episodes(directory: str | Path) -> list[Path]:
@@ -145,9 +156,14 @@ def read_episode(
     if task is not None:
         widths = {key: array.shape[1] for key, array in rows.items()}
         check_widths(path, task, widths, recompute_observations)
-    episode = Episode(rows["observation"][:-1], rows["action"][1:], rows["physics"])
+    seen = rows["observation"]
+    episode = Episode(
+        seen[:-1], rows["action"][1:], rows["physics"], seen[-1] if len(seen) else None
+    )
     # The rules of a legal trajectory are written once; zeros stand in for the labels to come.
     episode.labelled(np.zeros(len(episode.actions), np.float32)).check(str(path))
+    if not np.isfinite(episode.last_observation).all():
+        raise AgenticError(f"{path} has a last observation that is not finite; all must be.")
     return episode
 
 

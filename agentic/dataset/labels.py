@@ -102,7 +102,7 @@ def observe_again(path: Path, episode: Episode, task: str, threads: int) -> Epis
     within an episode show a moment that a state does not record.
     """
     try:
-        observations = simulation.observations(task, episode.physics[:-1], threads)
+        seen = simulation.observations(task, episode.physics, threads)
     except AgenticError as error:
         raise AgenticError(f"{path} could not be observed again: {error}") from error
-    return episode._replace(observations=observations)
+    return episode._replace(observations=seen[:-1], last_observation=seen[-1])

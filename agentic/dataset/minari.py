@@ -2,7 +2,7 @@
 
     OUT/agentic/walker_run-v0/data/     a data set in a root of Minari's: main_data.hdf5, metadata
 
-    observations  o_0 ... o_T     [T + 1, O]    the last computed from physics
+    observations  o_0 ... o_T     [T + 1, O]
     actions       a_0 ... a_T-1   [T, A]
     rewards       r_0 ... r_T-1   [T]           of one task
     truncations   0   ... 0 1     [T]           episodes end by their time limit, never otherwise
@@ -16,13 +16,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agentic.dataset.conversion import Converted, check_new, dates_of
-from agentic.dataset.exchange import Exported, open_source, with_last_observation
+from agentic.dataset.episodes import Episode
+from agentic.dataset.exchange import Exported, LastObservations, all_observations, open_source
 from agentic.dataset.labels import Control
 from agentic.dataset.store.writing import Layout, new_store
 from agentic.errors import AgenticError
@@ -30,7 +32,6 @@ from agentic.files import folder_written_whole, written_whole
 from agentic.progress import Progress
 from agentic.simulation import environment_spec
 from agentic.simulation.tasks import TASKS, get_task
-from agentic.trajectory import Trajectory
 
 # Minari rewrites its metadata at every call, so that episodes are handed over by the dozen.
 BLOCK = 16
@@ -72,9 +73,12 @@ def export_minari(
         storage = storage_type.new(
             folder.resolve() / "data", env_spec=environment_spec(source.task), data_format="hdf5"
         )
-        episodes = (_buffer(buffer_type, source.task, t) for t in source.trajectories)
+        origin: LastObservations = "stored"
         for first in range(0, source.count, BLOCK):
-            block = [next(episodes) for _ in range(min(BLOCK, source.count - first))]
+            block = []
+            for episode, rewards in islice(source.episodes, BLOCK):
+                observations, origin = all_observations(source.task, episode)
+                block.append(_buffer(buffer_type, episode, rewards, observations))
             storage.update_episodes(block)
             if progress is not None:
                 progress(first + len(block), source.count)
@@ -86,7 +90,7 @@ def export_minari(
                 "agentic_control": source.control,
             }
         )
-    return Exported(place, source.count, source.task)
+    return Exported(place, source.count, source.task, origin)
 
 
 def import_minari(
@@ -129,23 +133,23 @@ def import_minari(
             )
     if not lengths:
         raise AgenticError(f"{folder} holds no episodes; a store needs one.")
-    first = next(_trajectories(storage, folder, [0]))
+    first, _ = next(_episodes(storage, folder, [0]))
     layout = Layout(
         np.asarray(lengths, np.int32),
         spec.observation_size,
         spec.action_size,
         0 if first.physics is None else first.physics.shape[1],
         (spec.name,),
+        last_observations=True,
     )
     # Rewards that others recorded are an environment's, which read the action.
     control = metadata.get("agentic_control", "action")
     with written_whole(out) as temporary, new_store(temporary, layout) as store:
-        episodes = _trajectories(storage, folder, range(count))
-        for done, episode in enumerate(episodes, start=1):
+        episodes = _episodes(storage, folder, range(count))
+        for done, (episode, rewards) in enumerate(episodes, start=1):
             if (episode.physics is None) != (first.physics is None):
                 raise AgenticError(f"{folder} has physics in some of its episodes and not in all.")
-            rewards = {spec.name: episode.rewards}
-            store.add(episode.observations, episode.actions, episode.physics, rewards)
+            store.add(episode, {spec.name: rewards})
             if progress is not None:
                 progress(done, count)
         store.finish(spec.domain, str(source), dates_of([folder / METADATA]), control)
@@ -184,26 +188,28 @@ def _minari() -> tuple[Any, Any, str]:
     return MinariStorage, EpisodeBuffer, minari.__version__
 
 
-def _buffer(kind: Any, task: str, episode: Trajectory) -> Any:
-    steps = len(episode)
+def _buffer(kind: Any, episode: Episode, rewards: np.ndarray, observations: np.ndarray) -> Any:
+    steps = len(rewards)
     return kind(
-        observations=with_last_observation(task, episode),
+        observations=observations,
         actions=episode.actions,
-        rewards=episode.rewards,
+        rewards=rewards,
         terminations=np.zeros(steps, bool),
         truncations=np.arange(steps) == steps - 1,
         infos={} if episode.physics is None else {"physics": episode.physics},
     )
 
 
-def _trajectories(storage: Any, folder: Path, rows: Iterable[int]) -> Iterator[Trajectory]:
+def _episodes(
+    storage: Any, folder: Path, rows: Iterable[int]
+) -> Iterator[tuple[Episode, np.ndarray]]:
     with _readable(folder):
         for raw in storage.get_episodes(rows):
-            yield _trajectory(raw, folder)
+            yield _episode(raw, folder)
 
 
-def _trajectory(raw: dict[str, Any], folder: Path) -> Trajectory:
-    """Return one episode of a data set, checked; errors name it."""
+def _episode(raw: dict[str, Any], folder: Path) -> tuple[Episode, np.ndarray]:
+    """Return one episode of a data set and its rewards [T], checked; errors name it."""
     name = f"{folder} episode {raw['id']}"
     if not isinstance(raw["observations"], np.ndarray):
         raise AgenticError(f"{name} has observations in several parts; a store has one vector.")
@@ -211,13 +217,12 @@ def _trajectory(raw: dict[str, Any], folder: Path) -> Trajectory:
         raise AgenticError(
             f"{name} was terminated; episodes of these tasks end by their time limit alone."
         )
+    seen, rewards = np.asarray(raw["observations"], np.float32), np.asarray(raw["rewards"], "f4")
     physics = (raw["infos"] or {}).get("physics")
-    return Trajectory(
-        np.asarray(raw["observations"][:-1], np.float32),
-        np.asarray(raw["actions"], np.float32),
-        np.asarray(raw["rewards"], np.float32),
-        None if physics is None else np.asarray(physics, np.float64),
-    ).check(name)
+    physics = None if physics is None else np.asarray(physics, np.float64)
+    episode = Episode(seen[:-1], np.asarray(raw["actions"], np.float32), physics, seen[-1])
+    episode.labelled(rewards).check(name)
+    return episode, rewards
 
 
 def _task_of(metadata: dict[str, Any], folder: Path) -> str:

@@ -1,10 +1,12 @@
 """Is a directory of episodes, or a store, whole? Every value is read, every hash computed anew."""
 
+from __future__ import annotations
+
 import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from agentic.hindsight import total_rewards
 from agentic.progress import Progress
 from agentic.provenance import cores
 from agentic.trajectory import LARGEST_ACTION
+
+if TYPE_CHECKING:
+    from agentic.dataset.store.reading import Store
 
 
 class Verified(NamedTuple):
@@ -78,7 +83,7 @@ def _episode_problems(paths: list[Path], progress: Progress | None, workers: int
         if isinstance(result, str):
             yield result
         else:
-            found = tuple(array.shape[1] for array in result)
+            found = tuple(result.widths().values())
             widths = widths or found
             if found != widths:
                 yield (
@@ -102,9 +107,9 @@ def _verify_store(path: Path, progress: Progress | None) -> Verified:
     return Verified("store", len(store.lengths), tuple(_store_problems(store, progress)))
 
 
-def _store_problems(store, progress: Progress | None) -> Iterator[str]:
+def _store_problems(store: Store, progress: Progress | None) -> Iterator[str]:
     count, steps = store.actions.shape[:2]
-    digest, physics = Digest(store.labels), hashlib.sha256()
+    digest, physics, last = Digest(store.labels), hashlib.sha256(), hashlib.sha256()
     for row, length in enumerate(store.lengths.tolist()):
         name = f"{store.path} episode {row}"
         if not 0 < length <= steps:
@@ -118,10 +123,13 @@ def _store_problems(store, progress: Progress | None) -> Iterator[str]:
         if store.physics is not None:
             arrays["physics"] = (store.physics[row], length + 1)
             physics.update(np.ascontiguousarray(store.physics[row, : length + 1], "<f8"))
+        if store.last_observations is not None:
+            arrays["last observations"] = (store.last_observations[row], None)
+            last.update(np.ascontiguousarray(store.last_observations[row], "<f4"))
         for key, (values, rows) in arrays.items():
             if not np.isfinite(values[:rows]).all():
                 yield f"{name} has {key} that are not finite."
-            if values[rows:].any():
+            if rows is not None and values[rows:].any():
                 yield f"{name} has {key} other than zero behind its last step."
         if np.abs(store.actions[row, :length]).max() > LARGEST_ACTION:
             yield f"{name} has actions outside [-1, 1]."
@@ -136,13 +144,15 @@ def _store_problems(store, progress: Progress | None) -> Iterator[str]:
         )
         if progress is not None:
             progress(row + 1, count)
-    yield from _hash_problems(store, digest, physics.hexdigest())
+    yield from _hash_problems(store, digest, physics.hexdigest(), last.hexdigest())
 
 
-def _hash_problems(store, digest: Digest, physics: str) -> Iterator[str]:
+def _hash_problems(store: Store, digest: Digest, physics: str, last: str) -> Iterator[str]:
     hashes = {"observations and actions": (digest.content, store.facts["sha256"])}
     if store.physics is not None:
         hashes["physics"] = (physics, store.physics_sha256)
+    if store.last_observations is not None:
+        hashes["last observations"] = (last, store.last_observations_sha256)
     for task, labels in store.labels.items():
         hashes[f"the rewards of {task}"] = (digest.rewards(task), labels.sha256)
     for what, (found, recorded) in hashes.items():

@@ -4,10 +4,12 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from agentic.dataset import Dataset, convert, load_dataset
+from agentic import simulation
+from agentic.dataset import Dataset, convert, load_dataset, verify
 from agentic.dataset.episodes import list_episodes, write_episode
 from agentic.dataset.exchange import export_exorl
 from agentic.dataset.minari import export_minari, find_minari, import_minari
@@ -32,7 +34,7 @@ def assert_equal(one: Dataset, other: Dataset) -> None:
 def test_store_to_exorl_and_back(store, tmp_path):
     out, calls = tmp_path / "npz", []
     done = export_exorl(store, out, progress=lambda *c: calls.append(c))
-    assert done == (out, 3, TASK) and calls == [(1, 3), (2, 3), (3, 3)]
+    assert done == (out, 3, TASK, "stored") and calls == [(1, 3), (2, 3), (3, 3)]
     assert [path.name for path in list_episodes(out)] == [
         "episode_000000_6.npz",
         "episode_000001_3.npz",
@@ -44,21 +46,50 @@ def test_store_to_exorl_and_back(store, tmp_path):
     )
 
 
-def test_exorl_files_are_those_that_a_simulator_would_have_written(tmp_path, recorded):
-    episode = recorded("walker_run", 12)
-    folder, out = tmp_path / "one", tmp_path / "npz"
-    write_episode(folder / "episode_0_12.npz", **episode)
-    export_exorl(folder, out, "walker_run")
-    with (
-        np.load(folder / "episode_0_12.npz") as before,
-        np.load(out / "episode_000000_12.npz") as after,
-    ):
-        assert before.files == after.files
-        for key in before.files:
-            # The last observation and all rewards are computed, the others are copied.
-            np.testing.assert_allclose(after[key], before[key], atol=1e-6)
-            if key != "reward":
-                np.testing.assert_array_equal(after[key][:-1], before[key][:-1])
+# What quadrupeds feel of forces, and jaco's target, no state tells.
+@pytest.mark.parametrize("task", ["walker_run", "quadruped_run", "jaco_reach_top_left"])
+def test_exorl_files_are_those_that_a_simulator_would_have_written(tmp_path, recorded, task):
+    episode = recorded(task, 12)
+    folder, store = tmp_path / "one", tmp_path / "one.h5"
+    write_episode(folder / "episode_000000_12.npz", **episode)
+    convert(folder, store, [task])
+    for source, out in ((folder, tmp_path / "a"), (store, tmp_path / "b")):
+        assert export_exorl(source, out, task).last_observations == "stored"
+        with (
+            np.load(folder / "episode_000000_12.npz") as before,
+            np.load(out / "episode_000000_12.npz") as after,
+        ):
+            assert before.files == after.files
+            for key in before.files:
+                if key == "reward":  # computed from physics, others are copied
+                    np.testing.assert_allclose(after[key], before[key], atol=1e-6)
+                else:
+                    np.testing.assert_array_equal(after[key], before[key])
+
+
+def test_minari_keeps_the_last_observation(tmp_path, recorded):
+    pytest.importorskip("minari")
+    episode = recorded("quadruped_run", 12)
+    write_episode(tmp_path / "one" / "episode_000000_12.npz", **episode)
+    export_minari(tmp_path / "one", tmp_path / "root", "quadruped_run")
+    import_minari(tmp_path / "root", tmp_path / "again.h5")
+    export_exorl(tmp_path / "again.h5", tmp_path / "again")
+    with np.load(tmp_path / "again" / "episode_000000_12.npz") as after:
+        np.testing.assert_array_equal(
+            after["observation"], episode["observations"].astype(np.float32)
+        )
+
+
+def test_what_a_store_does_not_hold_is_computed_and_said(store, tmp_path):
+    with h5py.File(store, "r+") as file:
+        del file["last_observations"]
+    assert verify(store).problems == ()
+    done = export_exorl(store, tmp_path / "npz")
+    assert done.last_observations == "computed from physics"
+    data = load_dataset(store, TASK, "zero")
+    with np.load(tmp_path / "npz" / "episode_000001_3.npz") as after:
+        expected = simulation.observations(TASK, data[1].physics[-1:])[0]
+        np.testing.assert_array_equal(after["observation"][-1], expected)
 
 
 def test_store_to_minari_and_back(store, tmp_path, monkeypatch):
@@ -67,7 +98,7 @@ def test_store_to_minari_and_back(store, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MINARI_DATASETS_PATH", raising=False)
     done = export_minari(store, root, progress=lambda *c: calls.append(c))
-    assert done == (root / "agentic" / f"{TASK}-v0", 3, TASK) and calls == [(3, 3)]
+    assert done == (root / "agentic" / f"{TASK}-v0", 3, TASK, "stored") and calls == [(3, 3)]
     data = load_dataset(store, TASK, "zero")
     for source in (root, done.path, done.path / "data"):
         assert find_minari(source) == done.path / "data"
@@ -102,7 +133,10 @@ def test_minari_below_a_relative_path(store, tmp_path, monkeypatch):
 def test_minari_without_physics_is_a_store_without(store, tmp_path):
     pytest.importorskip("minari")
     convert(tmp_path / "buffer", store, [TASK], physics=False, overwrite=True)
-    export_minari(store, tmp_path / "root", identifier="mine/test-v3")
+    with h5py.File(store, "r+") as file:
+        del file["last_observations"]
+    done = export_minari(store, tmp_path / "root", identifier="mine/test-v3")
+    assert done.last_observations == "copies of those before them"
     import_minari(tmp_path / "root" / "mine" / "test-v3", tmp_path / "again.h5")
     again = load_dataset(tmp_path / "again.h5", TASK)
     assert again.physics is None

@@ -48,6 +48,8 @@ def test_every_damaged_episode_is_named(directory, rows):
         ("physics", (2, 9, 3), 1.0, ["other physics than it was written with"]),
         ("physics", (2, 0, 0), np.nan, ["episode 2 has physics that are not finite"]),
         ("observations", (1, 3, 0), 1.0, ["episode 1 has observations other than zero behind"]),
+        ("last_observations", (1, 0), 7.0, ["other last observations"]),
+        ("last_observations", (1, 0), np.inf, ["episode 1 has last observations that are not"]),
         (f"rewards/{OTHER}", (0, 0), 9.0, [f"{OTHER} return", f"the rewards of {OTHER}"]),
         (f"returns/{TASK}", (2,), 9.0, [f"episode 2 has a {TASK} return that is not the sum"]),
         ("lengths", (1,), 0, ["episode 1 has length 0"]),

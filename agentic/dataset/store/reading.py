@@ -17,6 +17,7 @@ from agentic.provenance import cores
 from agentic.simulation.tasks import get_task
 
 FORMAT, VERSION = "agentic-trajectories", "2"
+LAST = "last_observations"
 DTYPES = {
     "observations": np.float32, "actions": np.float32, "physics": np.float64, "lengths": np.int32,
 }  # fmt: skip
@@ -41,6 +42,8 @@ class Store(NamedTuple):
     actions: np.ndarray
     physics: np.ndarray | None
     physics_sha256: str
+    last_observations: np.ndarray | None
+    last_observations_sha256: str
     labels: dict[str, Labels]
 
     @property
@@ -78,15 +81,19 @@ def open_arrays(path: str | Path) -> Store:
         lengths = file["lengths"][()]
         count, steps = len(lengths), int(lengths.max(initial=0))
         labels = {task: _labels(path, file, task, count, steps) for task in sorted(file["rewards"])}
-        has_physics = "physics" in file
+        has_physics, has_last = "physics" in file, LAST in file
+        observations = _map(path, file, "observations", (count, steps, None))
+        last = _map(path, file, LAST, (count, observations.shape[2])) if has_last else None
         return Store(
             path=path,
             facts=texts(file),
             lengths=lengths,
-            observations=_map(path, file, "observations", (count, steps, None)),
+            observations=observations,
             actions=_map(path, file, "actions", (count, steps, None)),
             physics=_map(path, file, "physics", (count, steps + 1, None)) if has_physics else None,
             physics_sha256=texts(file["physics"])["sha256"] if has_physics else "",
+            last_observations=last,
+            last_observations_sha256=texts(file[LAST])["sha256"] if has_last else "",
             labels=labels,
         )
 

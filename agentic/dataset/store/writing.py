@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 
 from agentic.dataset.dataset import Digest, padded
+from agentic.dataset.episodes import Episode
 from agentic.dataset.labels import Control
 from agentic.dataset.store.output import Output, changeable
-from agentic.dataset.store.reading import DTYPES, FORMAT, VERSION, texts
+from agentic.dataset.store.reading import DTYPES, FORMAT, LAST, VERSION, texts
 from agentic.hindsight import total_rewards
 from agentic.provenance import day, versions
 
@@ -22,13 +23,17 @@ PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
 
 @dataclass(frozen=True)
 class Layout:
-    """What a store is to hold: lengths [N], the width of every array (physics 0: none), tasks."""
+    """What a store is to hold: lengths [N], the width of every array (physics 0: none), tasks.
+
+    `last_observations` says whether the observations after the last steps are kept.
+    """
 
     lengths: np.ndarray
     observations: int
     actions: int
     physics: int
     tasks: tuple[str, ...] = ()
+    last_observations: bool = False
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
         """Return shape and type of every array that is filled episode by episode."""
@@ -40,6 +45,8 @@ class Layout:
             key: ((count, steps + (key == "physics"), width), DTYPES[key])
             for key, width in widths.items()
         }
+        if self.last_observations:
+            shapes[LAST] = (count, self.observations), np.float32
         return shapes | {f"rewards/{task}": ((count, steps), np.float32) for task in self.tasks}
 
 
@@ -54,45 +61,36 @@ class StoreWriter:
             for key, (shape, dtype) in layout.shapes().items()
         }
         self._returns = {task: np.zeros(len(layout.lengths)) for task in layout.tasks}
-        self._digest, self._physics = Digest(layout.tasks), hashlib.sha256()
+        self._digest = Digest(layout.tasks)
+        self._physics, self._last = hashlib.sha256(), hashlib.sha256()
         self._row = 0
 
-    def add(self, *arrays) -> None:
-        """Write the next episode, given the arrays of `put`, and take note of it."""
-        self.put(self._row, *arrays)
-        self.note(*arrays)
+    def add(self, episode: Episode, rewards: dict[str, np.ndarray]) -> None:
+        """Write the next episode with every task's rewards [T], and take note of it."""
+        self.put(self._row, episode, rewards)
+        self.note(episode, rewards)
 
-    def put(
-        self,
-        row: int,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        physics: np.ndarray | None,
-        rewards: dict[str, np.ndarray],
-    ) -> None:
-        """Write episode `row`, in any thread and any order.
-
-        Arrays are [T, O], [T, A], [T + 1, P] and every task's rewards [T].
-        """
-        values = {"observations": observations, "actions": actions, "physics": physics}
-        values |= {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
+    def put(self, row: int, episode: Episode, rewards: dict[str, np.ndarray]) -> None:
+        """Write episode `row` with every task's rewards [T], in any thread and any order."""
+        values = {
+            "observations": episode.observations,
+            "actions": episode.actions,
+            "physics": episode.physics,
+            LAST: episode.last_observation,
+        } | {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
         for key, (offset, shape, dtype) in self._arrays.items():
             # Padding is written too, so that no byte of the file depends on what lay on the disk.
             array = np.ascontiguousarray(values[key], dtype)
             array = array if len(array) == shape[1] else padded(array, shape[1], dtype)
             self._output.put(offset + row * array.nbytes, array)
 
-    def note(
-        self,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        physics: np.ndarray | None,
-        rewards: dict[str, np.ndarray],
-    ) -> None:
+    def note(self, episode: Episode, rewards: dict[str, np.ndarray]) -> None:
         """Take the next episode, which `put` has written, into the hashes and the returns."""
-        self._digest.add(observations, actions, rewards)
+        self._digest.add(episode.observations, episode.actions, rewards)
         if self._layout.physics:
-            self._physics.update(np.ascontiguousarray(physics, "<f8"))
+            self._physics.update(np.ascontiguousarray(episode.physics, "<f8"))
+        if self._layout.last_observations:
+            self._last.update(np.ascontiguousarray(episode.last_observation, "<f4"))
         steps = int(self._layout.lengths.max())
         for task, returns in self._returns.items():
             # Summed with their padding, as a data set sums them, to the last bit.
@@ -107,6 +105,8 @@ class StoreWriter:
             set_labels(self._file, task, returns, control, self._digest.rewards(task))
         if self._layout.physics:
             set_texts(self._file["physics"], sha256=self._physics.hexdigest())
+        if self._layout.last_observations:
+            set_texts(self._file[LAST], sha256=self._last.hexdigest())
         set_texts(
             self._file,
             format=FORMAT,
