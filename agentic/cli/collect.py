@@ -15,12 +15,12 @@ from agentic.simulation.tasks import get_task
 
 @dataclass(frozen=True, kw_only=True)
 class CollectCommand(CollectConfig):
-    """Explore a task without its reward and write ExoRL-format episodes, with physics.
+    """Explore a task without its reward and write ExoRL-format episodes with physics.
 
     Attributes:
-        out: folder for buffer/, config.json and checkpoints; new, unless --resume.
-        resume: go on from the last checkpoint, byte for byte as if never interrupted; --steps may
-            be larger than before.
+        out: folder for buffer/, config.json and checkpoints; a new one, unless --resume.
+        resume: go on from the last checkpoint, to the same files as without a stop; --steps may be
+            larger than before.
     """
 
     task: tyro.conf.Positional[str]
@@ -41,7 +41,8 @@ def collect(arguments: Sequence[str]) -> None:
     own = {field.name: getattr(command, field.name) for field in fields(CollectConfig)}
     config = CollectConfig(**own)
     _announce(config)
-    collect_with_progress(config, command.out, command.resume)
+    with progress(config.explorer, "steps") as advance:
+        run(config, command.out, command.resume, advance)
     say(f"collected: {command.out / 'buffer'}, {config.total_steps:,} steps")
     say(f"next: agentic train {config.task} --data {command.out} --out runs/NAME")
 
@@ -55,25 +56,7 @@ def _announce(config: CollectConfig) -> None:
         )
     if config.learns and config.total_steps <= config.seed_steps:
         console.print(
-            f"hint: the first {config.seed_steps:,} steps are random and {config.explorer} acts "
-            "after them: take more --steps or fewer --seed-steps",
+            f"hint: the first {config.seed_steps:,} steps are random, and {config.explorer} acts "
+            "only after them; take more --steps or fewer --seed-steps",
             style="yellow",
         )
-
-
-def collect_with_progress(config: CollectConfig, out: Path, resume: bool) -> None:
-    """Collect behind a progress bar."""
-    intrinsic = ""
-    with progress(config.explorer, "steps") as advance:
-
-        def show(record: dict[str, float]) -> None:
-            nonlocal intrinsic
-            if "intrinsic_reward" in record:
-                intrinsic = f"int {record['intrinsic_reward']:.2g} "
-            # Short, for 80 columns: the means of the intrinsic and the task's own reward.
-            note = f"{intrinsic}ext {record['reward']:.2g}" if "reward" in record else ""
-            if record["stopping"]:
-                note = "stopping soon"
-            advance(int(record["step"]), config.total_steps, note)
-
-        run(config, out, resume, show)

@@ -1,11 +1,11 @@
-"""Collecting: exploration without rewards that writes ExoRL-format buffers with physics.
+"""Collecting: exploration without rewards, which writes ExoRL-format buffers with physics.
 
-    collect          explore a task and write a folder of episodes; interruptible, resumable
-    CollectConfig    what to explore and how
-    EXPLORERS        the nine methods that made ExoRL, by name
+    collect          explore a task and write a folder of episodes; can be interrupted and resumed
+    CollectConfig    the task, the explorer and its options
+    EXPLORERS        the nine explorers that made ExoRL, by name
 
-One DDPG agent (`ddpg`), one replay buffer (`replay`) and one loop (`loop`) serve every method; a
-method is one small module in `explorers/`: an intrinsic reward and how its networks learn. Names
+One DDPG agent (`ddpg`), one replay buffer (`replay`) and one loop (`rounds`) serve every explorer.
+An explorer is a small module in `explorers/`: an intrinsic reward and how its networks learn. Names
 are imported on first use, so that `import agentic.collect` loads neither JAX nor a simulator.
 """
 

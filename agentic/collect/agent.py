@@ -1,4 +1,4 @@
-"""A method and DDPG as one learner: normalise, learn the method, reward the windows, learn DDPG.
+"""An explorer and DDPG as one learner: normalise, update the explorer, reward windows, update DDPG.
 
 Axes: N environments, B batch, n steps of a window, T steps of an episode, O, A, Z as elsewhere.
 """
@@ -10,42 +10,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agentic.collect import running
+from agentic.collect import moments
 from agentic.collect.config import DDPGConfig
 from agentic.collect.ddpg import DDPG, Batch, DDPGState
 from agentic.collect.explorers.explorer import Explorer, Transitions
+from agentic.collect.moments import Moments
 from agentic.collect.replay import Windows
-from agentic.collect.running import Running
 
-# Normalised observations are cut at this many deviations: RND's figure (arXiv 1810.12894).
+# Normalised observations are clipped to so many standard deviations, as in RND (arXiv 1810.12894).
 CLIP = 5.0
-# What deviations are kept above: an observation that never changes is no signal, while intrinsic
-# rewards may shrink far without losing their order.
-LEAST_OBSERVATION, LEAST_REWARD = 1e-3, 1e-8
-# Samples after which observation statistics start to forget; rewards, which fall as states grow
-# familiar, forget within some hundred updates. Both ours.
+# Lower bounds of standard deviations. An observation that never changes carries no signal, while
+# intrinsic rewards may become tiny and still be ordered.
+LEAST_OBSERVATION_STD, LEAST_REWARD_STD = 1e-3, 1e-8
+# Observation statistics start to forget after so many samples. Rewards fall as states become
+# familiar, so their statistics forget after so many batches. Both numbers are ours.
 OBSERVATION_HORIZON = 1e6
 REWARD_BATCHES = 100
 
 
 class AgentState(NamedTuple):
-    """All that learning changes; `updates` counts it."""
+    """Everything that learning changes; `updates` counts the updates."""
 
     ddpg: DDPGState
     explorer: Any
-    observations: Running
-    rewards: Running
+    observations: Moments
+    rewards: Moments
     updates: jax.Array
 
 
 class Agent:
-    """The jitted functions of one method on one task; the state is the caller's.
+    """The jitted functions of one explorer on one task; the caller keeps the state.
 
-    Ours, not URLB's: all networks see observations normalised by their running mean and deviation
-    and clipped (URLB does it for RND alone); the intrinsic reward of every method is standardised
-    by its running mean and deviation, which changes no method's best policy, since episodes end
-    by the time limit alone; the return of n steps sums the intrinsic reward of each (URLB takes
-    one reward for the n).
+    Three things are ours, not URLB's. All networks see observations that are normalised by their
+    running mean and standard deviation and clipped; URLB does so for RND alone. The intrinsic
+    reward of every explorer is standardised by its running mean and standard deviation. This
+    changes no explorer's best policy, because episodes end only at the time limit. The return of n
+    steps sums the intrinsic rewards of all n; URLB takes one reward for the n.
     """
 
     def __init__(self, explorer: Explorer, config: DDPGConfig, seed: int):
@@ -67,13 +67,16 @@ class Agent:
         return AgentState(
             self.ddpg.init(generator),
             self.explorer.init(generator),
-            running.empty((self.explorer.observation_size,)),
-            running.empty(),
+            moments.empty((self.explorer.observation_size,)),
+            moments.empty(),
             jnp.zeros((), jnp.int32),
         )
 
     def skills(self, episodes: np.ndarray, steps: int) -> np.ndarray:
-        """Return the skill of every step of each episode, [N, T, Z]: a function of its index."""
+        """Return the skill of every step of each episode, [N, T, Z].
+
+        It depends on the seed and the episode's index alone.
+        """
         return np.asarray(self._skills(jnp.asarray(episodes), steps))
 
     def _draw_skills(self, episodes: jax.Array, steps: int) -> jax.Array:
@@ -90,8 +93,10 @@ class Agent:
     def _act(
         self, state: AgentState, observations: jax.Array, skills: jax.Array, step: jax.Array
     ) -> jax.Array:
-        """Return noisy actions [N, A] at observations [N, O] under skills [N, Z]; `step` numbers
-        the draw of the noise."""
+        """Return noisy actions [N, A] for observations [N, O] and skills [N, Z].
+
+        The number `step` decides which noise is drawn.
+        """
         inputs = _join(_normalise(state.observations, observations), skills)
         key = jax.random.fold_in(self._key(1), step)
         return self.ddpg.act(state.ddpg.actor.parameters, inputs, key)
@@ -101,7 +106,7 @@ class Agent:
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """Return the state after one update on windows, and its metrics as scalars."""
         keys = jax.random.split(jax.random.fold_in(self._key(2), state.updates))
-        observations = running.seen(
+        observations = moments.updated(
             state.observations, windows.observations[0], OBSERVATION_HORIZON
         )
         seen = _normalise(observations, windows.observations)
@@ -112,15 +117,15 @@ class Agent:
 
         first = step(seen[0], windows.actions[0], seen[1])
         explorer, losses = self.explorer.update(state.explorer, first, keys[0])
-        # Step by step over the window, so that a batch of particles has one state of each window.
+        # One step of the window at a time, so that a batch of particles has one state per window.
         reward = partial(self.explorer.intrinsic_reward, explorer)
         raw = jax.vmap(lambda *parts: reward(step(*parts)))(seen[:-1], windows.actions, seen[1:])
-        rewards = running.seen(state.rewards, raw[0], REWARD_BATCHES * float(raw.shape[1]))
+        rewards = moments.updated(state.rewards, raw[0], REWARD_BATCHES * float(raw.shape[1]))
         fades = jnp.power(self.config.discount, jnp.arange(len(raw), dtype=jnp.float32))
         batch = Batch(
             _join(seen[0], skills),
             windows.actions[0],
-            fades @ ((raw - rewards.mean) / rewards.std(LEAST_REWARD)),
+            fades @ ((raw - rewards.mean) / rewards.std(LEAST_REWARD_STD)),
             _join(seen[-1], skills),
             skills,
         )
@@ -132,9 +137,9 @@ class Agent:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
 
 
-def _normalise(statistics: Running, observations: jax.Array) -> jax.Array:
+def _normalise(statistics: Moments, observations: jax.Array) -> jax.Array:
     return jnp.clip(
-        (observations - statistics.mean) / statistics.std(LEAST_OBSERVATION), -CLIP, CLIP
+        (observations - statistics.mean) / statistics.std(LEAST_OBSERVATION_STD), -CLIP, CLIP
     )
 
 

@@ -6,36 +6,45 @@ from pathlib import Path
 
 from agentic.collect.config import CollectConfig
 from agentic.collect.drivers import LearningDriver, RandomDriver, make_driver
-from agentic.collect.folder import document_of, episode_path, whole_episodes, write_recording
-from agentic.collect.loop import Progress, explore
+from agentic.collect.folder import (
+    config_document,
+    episode_path,
+    whole_episodes,
+    write_recording,
+)
+from agentic.collect.rounds import Explored, explore
 from agentic.dataset.episodes import Episode, read_episode
 from agentic.errors import AgenticError
 from agentic.interruption import Interrupted, Interruption
-from agentic.simulation import make_simulation
+from agentic.progress import Progress
+from agentic.simulation import Simulation, make_simulation
 from agentic.simulation.tasks import get_task
 from agentic.training import checkpoint
 from agentic.training.run import MetricsLog, write_json
 
-Show = Callable[[dict[str, float]], None]
-
 
 def collect(
-    config: CollectConfig, folder: str | Path, resume: bool = False, show: Show | None = None
+    config: CollectConfig,
+    folder: str | Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+    make_simulation: Callable[[str, int], Simulation] = make_simulation,
 ) -> Path:
     """Explore a task and write the episodes to `folder`/buffer, in ExoRL's format with physics.
 
-    The same configuration gives the same bytes, on one machine with the same versions. It may be
-    stopped in any way, at any time: resumed, it goes on from its last checkpoint (random actions:
-    from its last whole round), which lies between two rounds of episodes, and leaves the files
-    that an uninterrupted run leaves, byte for byte. Episodes past the checkpoint are made again.
-    Resuming with more `steps` equals having asked for them at first.
+    The same configuration gives the same bytes on one machine with the same versions. A collection
+    may stop at any time and in any way. When resumed, it goes on from its last checkpoint (with
+    random actions, from its last whole round) and makes later episodes again. Its files then equal
+    those of an uninterrupted collection, byte for byte. Resuming with more `steps` gives the same
+    files as asking for them at first.
 
     Args:
-        config: what explores what.
+        config: the task, the explorer and its options.
         folder: must hold no data yet, unless `resume`.
         resume: go on with the collection in `folder`.
-        show: called at the start and often, with step and stopping, then reward and, after each
-            round, the round's metrics.
+        progress: called at the start and often with environment steps; the note holds the means of
+            the intrinsic ("int") and the task's own ("ext") reward.
+        make_simulation: (task, envs) -> the simulation to explore.
 
     Raises:
         AgenticError: bad configuration, a folder in use, other settings than before, a damaged or
@@ -43,7 +52,7 @@ def collect(
         Interrupted: after Ctrl-C, at the end of the round, when everything is saved.
     """
     folder = Path(folder)
-    document = document_of(config, folder, resume)
+    document = config_document(config, folder, resume)
     length = get_task(config.task).episode_length
     driver = make_driver(config)
     done = _restore(driver, config, folder) if resume else 0
@@ -55,24 +64,29 @@ def collect(
     simulation = make_simulation(config.task, config.envs)
     rounds = range(done // config.envs, config.rounds)
     with MetricsLog(folder, done * length) as log, Interruption() as interruption:
-        start, saved = time.perf_counter(), done
-        if show is not None:
-            show({"step": done * length, "stopping": False})
-        for progress in explore(simulation, driver, config.seed, rounds):
-            record = _record(progress, start, done * length)
-            if progress.recording is not None:
-                episodes = progress.steps // length
-                write_recording(folder, progress.recording, episodes - config.envs)
-                # Before the checkpoint: what is logged past one is dropped, what is not is lost.
+        start, saved, intrinsic = time.perf_counter(), done, ""
+        if progress is not None:
+            progress(done * length, config.total_steps)
+        for explored in explore(simulation, driver, config.seed, rounds):
+            record = _record(explored, start, done * length)
+            if explored.recording is not None:
+                episodes = explored.steps // length
+                write_recording(folder, explored.recording, episodes - config.envs)
+                # Logged before the checkpoint: resuming drops lines past one and cannot add any.
                 log.write(record)
-                last = progress.steps == config.total_steps
+                last = explored.steps == config.total_steps
                 stopping = interruption.requested and not last
                 if last or stopping or episodes - saved >= config.checkpoint_every:
-                    _save(driver, folder, progress.steps)
+                    _save(driver, folder, explored.steps)
                     saved = episodes
-            if show is not None:
-                show(record | {"stopping": interruption.requested})
-            if progress.recording is not None and stopping:
+            if progress is not None:
+                if "intrinsic_reward" in record:
+                    intrinsic = f"int {record['intrinsic_reward']:.2g} "
+                # Short, so that a progress bar with it fits into 80 columns.
+                note = f"{intrinsic}ext {record['reward']:.2g}"
+                note = "stopping soon" if interruption.requested else note
+                progress(explored.steps, config.total_steps, note)
+            if explored.recording is not None and stopping:
                 raise Interrupted(
                     f"stopped after {episodes} of {config.rounds * config.envs} episodes; "
                     "--resume goes on from there."
@@ -80,13 +94,13 @@ def collect(
     return folder
 
 
-def _record(progress: Progress, start: float, before: int) -> dict[str, float]:
+def _record(explored: Explored, start: float, before: int) -> dict[str, float]:
     seconds = time.perf_counter() - start
     return {
-        "step": progress.steps,
+        "step": explored.steps,
         "seconds": seconds,
-        "steps_per_second": (progress.steps - before) / max(seconds, 1e-9),
-        **progress.metrics,
+        "steps_per_second": (explored.steps - before) / max(seconds, 1e-9),
+        **explored.metrics,
     }
 
 
@@ -96,7 +110,7 @@ def _save(driver: RandomDriver, folder: Path, steps: int) -> None:
 
 
 def _restore(driver: RandomDriver, config: CollectConfig, folder: Path) -> int:
-    """Bring the driver to where the collection stopped; return the episodes done by then."""
+    """Put the driver into the state where the collection stopped; return the episodes done."""
     length = get_task(config.task).episode_length
     if not isinstance(driver, LearningDriver):
         return whole_episodes(folder, length) // config.envs * config.envs

@@ -1,4 +1,4 @@
-"""What to explore and how, and the names of the methods."""
+"""The options of a collection, and the table of explorers."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agentic.errors import AgenticError, closest
 from agentic.simulation.tasks import get_task
 
-# name: (module under explorers, class, one line). "random" learns nothing and has no module.
+# name: (module in explorers/, class, one line of help). "random" learns nothing and has no module.
 EXPLORERS: dict[str, tuple[str, str, str]] = {
     "random": ("", "", "uniformly random actions"),
     "rnd": ("rnd", "RND", "error in imitating a random network"),
@@ -23,10 +23,10 @@ EXPLORERS: dict[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class DDPGConfig:
-    """The agent's figures, explained at `CollectConfig`.
+    """The options of the DDPG agent; `CollectConfig` explains them.
 
-    Width and learning rate are ours, for CPUs and runs of 10^4 to 10^5 steps (URLB, arXiv
-    2110.15191: 1024, and 1e-4 for 2 million steps); the others are URLB's.
+    Width and learning rate are ours, for CPUs and 10^4 to 10^5 steps (URLB, arXiv 2110.15191: 1024,
+    and 1e-4 for 2 million steps). The other values are URLB's.
     """
 
     width: int = 128
@@ -52,27 +52,27 @@ class DDPGConfig:
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """One collection, flat as on the command line.
+    """The options of one collection.
 
     Attributes:
-        task: task name, such as "walker_run"; its reward is stored, and never learned from.
-        explorer: exploration method.
+        task: task name, such as "walker_run"; its reward is stored but never used for learning.
+        explorer: name of the explorer.
         steps: environment steps in all, rounded up to whole rounds of episodes.
-        seed: draws initial states, actions, networks and batches.
+        seed: for initial states, actions, networks and batches.
         envs: environments that step together; a round is one episode in each.
-        batch_size: windows an update; ours, for CPUs: URLB has 1024.
+        batch_size: windows per update; URLB has 1024, ours is for CPUs.
         seed_steps: environment steps with uniformly random actions before learning starts.
-        update_every: environment steps for each update.
+        update_every: environment steps per update.
         capacity: steps that the replay buffer holds.
-        checkpoint_every: episodes between checkpoints of what is learned.
-        width: hidden units of every network; ours, for CPUs: URLB has 1024.
-        learning_rate: of the agent and the method (smm's own models keep theirs); ours, for short
-            runs: URLB has 1e-4.
+        checkpoint_every: episodes between checkpoints of the agent.
+        width: hidden units of every network; URLB has 1024, ours is for CPUs.
+        learning_rate: of the agent and the explorer (smm's own models have their own); URLB has
+            1e-4, ours is for short runs.
         discount: per step.
-        n_step: steps of reward before the critic's own estimate.
+        n_step: steps of reward before the critic's estimate.
         target_rate: share of the critic that its slow copy takes over at each update.
-        noise: standard deviation of the noise that explores.
-        noise_clip: largest noise in the actions that learning imagines.
+        noise: standard deviation of the exploration noise.
+        noise_clip: largest noise in the target actions of learning.
     """
 
     task: str
@@ -106,21 +106,21 @@ class CollectConfig:
 
     @property
     def rounds(self) -> int:
-        """Rounds of one episode in each environment that hold at least `steps`."""
+        """How many rounds hold at least `steps`; a round is one episode in each environment."""
         return math.ceil(self.steps / (self.envs * get_task(self.task).episode_length))
 
     @property
     def total_steps(self) -> int:
-        """Environment steps in whole rounds."""
+        """Environment steps of all rounds."""
         return self.rounds * self.envs * get_task(self.task).episode_length
 
     @property
     def learns(self) -> bool:
-        """Whether the method learns anything."""
+        """Whether the explorer learns anything."""
         return self.explorer != "random"
 
     def agent(self) -> DDPGConfig:
-        """Return the part that the agent is built from."""
+        """Return the options of the DDPG agent."""
         names = [field.name for field in dataclasses.fields(DDPGConfig)]
         return DDPGConfig(**{name: getattr(self, name) for name in names})
 

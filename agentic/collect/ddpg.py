@@ -1,9 +1,9 @@
-"""DDPG, the one agent behind every exploration method.
+"""DDPG, the one agent behind every explorer.
 
 Lillicrap et al. 2015, arXiv 1509.02971, in URLB's form for states (Laskin et al. 2021, arXiv
-2110.15191): two critics whose minimum counts, n-step returns, noise of fixed deviation, no target
-actor, a trunk of layer norm and tanh. Axes: B batch, I observation and skill together, A action,
-Z skill.
+2110.15191): the minimum of two critics, n-step returns, noise with a fixed standard deviation, no
+target actor, a trunk of layer norm and tanh. Axes: B batch, I observation and skill together,
+A action, Z skill.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,11 @@ class Critic(nnx.Module):
 
 
 class Batch(NamedTuple):
-    """What an update learns from: inputs and next_inputs [B, I] n steps apart, actions [B, A],
-    returns [B] of the n rewards between, and skills [B, Z]."""
+    """The data of one update.
+
+    Inputs and next_inputs [B, I] lie n steps apart; returns [B] sum the n rewards between them.
+    Actions are [B, A], skills [B, Z].
+    """
 
     inputs: jax.Array
     actions: jax.Array
@@ -57,11 +60,11 @@ class DDPG:
     """Pure functions of a `DDPGState`.
 
     Attributes:
-        config: the figures.
+        config: its options.
         input_size: I, observation and skill together.
         action_size: A.
-        features: Z where Q = psi(s, a, z).z (successor features; Barreto et al. 2017, arXiv
-            1606.05312), 0 where the critic estimates Q itself.
+        features: Z if Q = psi(s, a, z).z (successor features; Barreto et al. 2017, arXiv
+            1606.05312), or 0 if the critic estimates Q itself.
     """
 
     config: DDPGConfig
@@ -78,7 +81,7 @@ class DDPG:
 
     @cached_property
     def critic(self) -> Network:
-        """The value of actions: `Critic`."""
+        """The network that estimates the value of actions: `Critic`."""
         sizes = (self.input_size + self.action_size, self.config.width, max(self.features, 1))
         return Network(lambda rngs: Critic(*sizes, rngs))
 
@@ -131,11 +134,11 @@ class DDPG:
     def critic_target(
         self, state: DDPGState, batch: Batch, weights: jax.Array, key: jax.Array
     ) -> jax.Array:
-        """Return what the critics aim at: [B].
+        """Return the critics' target: [B].
 
             sum_{k<n} g^k r_{t+k} + g^n min_i Q_i(s_{t+n}, pi(s_{t+n}) + clipped noise)
 
-        No terminal term: episodes end by the time limit alone.
+        There is no terminal term, because episodes end only at the time limit.
         """
         actor = state.actor.parameters
         actions = self.act(actor, batch.next_inputs, key, self.config.noise_clip)

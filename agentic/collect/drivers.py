@@ -1,4 +1,4 @@
-"""Who acts in the loop: chance, or an agent that learns as it goes."""
+"""The two ways to choose actions in the loop: at random, or by an agent that learns meanwhile."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -7,34 +7,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agentic.collect.config import EXPLORERS, CollectConfig
-from agentic.collect.loop import Driver, Recording, uniform_actions
+from agentic.collect.rounds import Driver, Recording, uniform_actions
 from agentic.dataset.episodes import Episode
 from agentic.simulation.tasks import get_task
 
-if TYPE_CHECKING:  # random actions wait for no networks
+if TYPE_CHECKING:  # random actions need no networks, so JAX is not imported for them
     from agentic.collect.agent import Agent, AgentState
 
 
 def make_driver(config: CollectConfig) -> Driver:
-    """Return the driver of the configuration's method, as it is before the first step."""
+    """Return the driver for a configuration, in its state before the first step."""
     if not config.learns:
         return RandomDriver(config)
     from agentic.collect.agent import Agent
 
     task = get_task(config.task)
     sizes = (task.observation_size, task.action_size, config.width)
-    explorer = method(config.explorer)(*sizes, config.learning_rate)
+    explorer = explorer_type(config.explorer)(*sizes, config.learning_rate)
     return LearningDriver(config, Agent(explorer, config.agent(), config.seed))
 
 
-def method(name: str) -> type:
-    """Return the class of the method called `name`, one that learns."""
+def explorer_type(name: str) -> type:
+    """Return the class of the explorer called `name`, which must be one that learns."""
     module, kind, _ = EXPLORERS[name]
     return getattr(import_module(f"agentic.collect.explorers.{module}"), kind)
 
 
 class RandomDriver:
-    """Uniformly random actions: the bytes of an episode depend on (seed, index) alone."""
+    """Uniformly random actions; (seed, index) alone determine the bytes of an episode."""
 
     def __init__(self, config: CollectConfig):
         self._config = config
@@ -56,9 +56,9 @@ class RandomDriver:
 
 
 class LearningDriver(RandomDriver):
-    """Random rounds until `seed_steps` are full, then an agent with one update every few steps.
+    """Random actions for `seed_steps`, then an agent that is updated every few steps.
 
-    The replay buffer grows by whole episodes, so that an update depends on finished rounds alone.
+    The replay buffer grows by whole episodes, so an update depends on finished rounds alone.
     """
 
     def __init__(self, config: CollectConfig, agent: "Agent"):
@@ -71,7 +71,7 @@ class LearningDriver(RandomDriver):
         sizes = (self._length, task.observation_size, task.action_size, agent.explorer.skill_size)
         self._replay = Replay(config.capacity, sizes, config.n_step, config.seed)
         self._round = config.envs * self._length
-        # Chance acts until the first end of a round at which the seed steps are full.
+        # Actions are random until the first end of a round with at least `seed_steps` steps.
         self._warm = -(-config.seed_steps // self._round) * self._round or self._round
         self._updates = 0
 
@@ -107,7 +107,7 @@ class LearningDriver(RandomDriver):
         }
 
     def restore(self, state: "AgentState", done: int, read: Callable[[int], Episode]) -> None:
-        """Go on from a saved state after `done` episodes, of which `read` returns any by index."""
+        """Continue from a saved state after `done` episodes; `read` returns one by its index."""
         self.state, self._updates = state, int(state.updates)
         first = max(0, done - self._replay.capacity)
         self._replay.skip(first)

@@ -1,4 +1,4 @@
-"""Nearest neighbours and the particle estimate of entropy that APT, APS and ProtoRL share."""
+"""Nearest neighbours and the particle estimate of entropy, as APT, APS and ProtoRL use them."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,9 @@ import jax.numpy as jnp
 def nearest(points_BxF: jax.Array, others_MxF: jax.Array, k: int, same: bool = False) -> jax.Array:
     """Return the Euclidean distances to the k nearest others, ascending: [B, k].
 
-    With `same`, the others are the points themselves and no point is its own neighbour. Distances
-    come from one matrix product, |p - q|^2 = |p|^2 + |q|^2 - 2 p.q, around the points' centre,
-    where the cancellation is least.
+    With `same`, the others are the points themselves, and no point is its own neighbour. Distances
+    come from one matrix product, |p - q|^2 = |p|^2 + |q|^2 - 2 p.q, with the points' centre as
+    origin, where cancellation is least.
     """
     centre = jax.lax.stop_gradient(others_MxF.mean(axis=0))
     p, q = points_BxF - centre, others_MxF - centre
@@ -25,7 +25,7 @@ def particle_entropy(points_BxF: jax.Array, k: int) -> jax.Array:
 
         r(z_i) = log(1 + (1/k) sum_j |z_i - z_j|),   j over the k nearest neighbours of i
 
-    Liu & Abbeel 2021 (APT), arXiv 2103.04551, with their constant c = 1 inside the logarithm.
+    Liu & Abbeel 2021 (APT), arXiv 2103.04551; their constant c inside the logarithm is 1.
     """
     k = min(k, len(points_BxF) - 1)
     return jnp.log1p(nearest(points_BxF, points_BxF, k, same=True).mean(axis=-1))

@@ -1,9 +1,9 @@
-"""A collection on disk: config.json, buffer/ with one npz an episode, metrics.jsonl, checkpoints/.
+"""A collection on disk.
 
-config.json     what explores what, with which settings and versions
-buffer/         episode_{index:06d}_{length}.npz, each written whole
+config.json     task, explorer, options and versions
+buffer/         one file per episode, episode_{index:06d}_{length}.npz, each written whole
 metrics.jsonl   one line per round of episodes
-checkpoints/    what the agent had learned, by environment steps done
+checkpoints/    the state of the agent, by environment steps done
 """
 
 import dataclasses
@@ -12,21 +12,21 @@ from pathlib import Path
 
 from agentic import provenance
 from agentic.collect.config import CollectConfig
-from agentic.collect.loop import Recording
+from agentic.collect.rounds import Recording
 from agentic.dataset.episodes import write_episode
 from agentic.errors import AgenticError
 
-# How far to go and how often to save change nothing of what is collected up to any step.
-FREE = ("steps", "checkpoint_every")
+# A resumed collection may change these: they do not alter the data up to any step.
+CHANGEABLE = ("steps", "checkpoint_every")
 
 
 def episode_path(folder: Path, index: int, length: int) -> Path:
-    """Return where episode `index` lies."""
+    """Return the path of episode `index`."""
     return folder / "buffer" / f"episode_{index:06d}_{length}.npz"
 
 
 def write_recording(folder: Path, recording: Recording, first: int) -> None:
-    """Write a round's episodes, the first of them with index `first`."""
+    """Write a round's episodes; the first of them has the index `first`."""
     for row in range(len(recording.rewards)):
         write_episode(
             episode_path(folder, first + row, recording.rewards.shape[1] - 1),
@@ -38,17 +38,17 @@ def write_recording(folder: Path, recording: Recording, first: int) -> None:
 
 
 def whole_episodes(folder: Path, length: int) -> int:
-    """Return how many episodes lie in the buffer without a gap, counted from the first."""
+    """Return how many episodes the buffer holds without a gap, counted from the first."""
     count = 0
     while episode_path(folder, count, length).exists():
         count += 1
     return count
 
 
-def document_of(config: CollectConfig, folder: Path, resume: bool) -> dict:
-    """Return the config.json of a new collection, or of the one in `folder` as it goes on.
+def config_document(config: CollectConfig, folder: Path, resume: bool) -> dict:
+    """Return config.json for a new collection, or for the one in `folder` that is resumed.
 
-    Raises AgenticError: a folder in use, no collection to go on with, or other settings.
+    Raises AgenticError: the folder is in use or has nothing to resume, or its settings differ.
     """
     path = folder / "config.json"
     if not resume:
@@ -57,11 +57,11 @@ def document_of(config: CollectConfig, folder: Path, resume: bool) -> dict:
                 f"{folder} holds data already; add --resume to go on with it, "
                 "or choose another --out."
             )
-        return describe(config)
+        return _new_document(config)
     before = _read(path, folder)
-    now = describe(config)
+    now = _new_document(config)
     for name, value in now["collection"].items():
-        if name not in FREE and before["collection"].get(name) != value:
+        if name not in CHANGEABLE and before["collection"].get(name) != value:
             raise AgenticError(
                 f"{folder} was collected with {name} = {before['collection'].get(name)} and this "
                 f"command has {value}; resume with the same settings."
@@ -70,12 +70,12 @@ def document_of(config: CollectConfig, folder: Path, resume: bool) -> dict:
     current = {name: now[name] for name in ("versions", "python", "commit", "machine")}
     if current != (stages[-1] if stages else {name: before.get(name) for name in current}):
         before["resumed"] = [*stages, current]
-    before["collection"] |= {name: now["collection"][name] for name in FREE}
+    before["collection"] |= {name: now["collection"][name] for name in CHANGEABLE}
     return before
 
 
-def describe(config: CollectConfig) -> dict:
-    """Return config.json: everything needed to repeat the collection."""
+def _new_document(config: CollectConfig) -> dict:
+    """Return everything that is needed to repeat the collection."""
     return {
         "task": config.task,
         "explorer": config.explorer,
@@ -101,7 +101,5 @@ def _read(path: Path, folder: Path) -> dict:
     except json.JSONDecodeError as error:
         raise AgenticError(f"{path} is not valid JSON ({error}).") from None
     if "collection" not in document:
-        raise AgenticError(
-            f"{folder} is no collection, but something else's folder; choose another --out."
-        )
+        raise AgenticError(f"{folder} is not the folder of a collection; choose another --out.")
     return document

@@ -11,8 +11,8 @@ from agentic.errors import AgenticError
 
 
 class Windows(NamedTuple):
-    """Pieces of episodes: observations [n + 1, B, O], actions [n, B, A], skills [B, Z] of their
-    first step."""
+    """Pieces of episodes: observations [n + 1, B, O], actions [n, B, A], and the skills [B, Z] of
+    their first steps."""
 
     observations: np.ndarray
     actions: np.ndarray
@@ -22,9 +22,9 @@ class Windows(NamedTuple):
 class Replay:
     """A ring of whole episodes of equal length; a batch is a pure function of (seed, number).
 
-    An episode's last observation is left out: what a stored episode gives back is T observations
-    and T actions (`agentic.dataset.episodes.Episode`), and a buffer rebuilt from files must hold
-    exactly what the buffer that wrote them held.
+    It leaves out an episode's last observation. A stored episode is read back as T observations
+    and T actions (`agentic.dataset.episodes.Episode`), and a buffer that is rebuilt from files must
+    equal the one that wrote them.
     """
 
     def __init__(self, capacity: int, sizes: tuple[int, int, int, int], n_step: int, seed: int):
@@ -37,14 +37,16 @@ class Replay:
         self.capacity = max(1, capacity // steps)
         self.count = 0  # episodes ever added
         self._seed, self._n_step = seed, n_step
-        # Memory is touched, and so taken, only as episodes arrive.
+        # The system provides these bytes only when episodes are written to them.
         self._observations = np.zeros((self.capacity, steps, observation), np.float32)
         self._actions = np.zeros((self.capacity, steps, action), np.float32)
         self._skills = np.zeros((self.capacity, steps, skill), np.float32)
 
     def add(self, observations: np.ndarray, actions: np.ndarray, skills: np.ndarray) -> None:
-        """Add an episode, observations [T, O], actions [T, A] and skills [T, Z], in place of the
-        oldest if the ring is full."""
+        """Add an episode: observations [T, O], actions [T, A], skills [T, Z].
+
+        If the ring is full, it replaces the oldest.
+        """
         place = self.count % self.capacity
         self._observations[place] = observations
         self._actions[place] = actions
@@ -52,11 +54,11 @@ class Replay:
         self.count += 1
 
     def skip(self, episodes: int) -> None:
-        """Count episodes that were overwritten long ago, without their content."""
+        """Count episodes whose content was overwritten long ago."""
         self.count += episodes
 
     def sample(self, number: int, batch_size: int) -> Windows:
-        """Return the `number`th batch, uniform over stored windows, drawn from (seed, number)."""
+        """Return batch `number`, uniform over stored windows, drawn from (seed, number)."""
         held = min(self.count, self.capacity)
         steps = self._observations.shape[1]
         generator = np.random.default_rng((self._seed, number))

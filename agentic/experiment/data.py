@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from agentic.collect.collection import collect
-from agentic.collect.folder import FREE, whole_episodes
+from agentic.collect.folder import CHANGEABLE, whole_episodes
 from agentic.download.catalogue import ROOT
 from agentic.download.local_copy import LocalCopy
 from agentic.experiment.spec import DATA, Collected
@@ -62,7 +62,7 @@ def prepare(data: Collected, root: Path, progress: Progress) -> None:
 
         convert(original, folder / STORE, data.tasks, progress=progress)
         return
-    collect(config, folder, begun, lambda record: progress(int(record["step"]), config.total_steps))
+    collect(config, folder, begun, progress)
 
 
 def downloaded(data: Collected, root: Path = ROOT) -> Path | None:
@@ -99,7 +99,7 @@ def _is_collected(data: Collected, folder: Path) -> bool:
     except (FileNotFoundError, ValueError, KeyError):
         return False
     wanted = dataclasses.asdict(config)
-    same = all(before.get(name) == wanted[name] for name in wanted if name not in FREE)
+    same = all(before.get(name) == wanted[name] for name in wanted if name not in CHANGEABLE)
     length = get_task(config.task).episode_length
     return same and whole_episodes(folder, length) == config.rounds * config.envs
 

@@ -114,15 +114,18 @@ def windows(agent, seed=0, batch=B):
     return Windows(*(draw(1, 3, size=shape).astype(np.float32) for shape in shapes))
 
 
-def test_the_return_is_the_discounted_sum_of_standardised_intrinsic_rewards(monkeypatch):
-    agent = Agent(Sum(3, 2, 8, 1e-3), CONFIG, seed=0)
+def test_the_return_is_the_discounted_sum_of_standardised_intrinsic_rewards():
     given = {}
 
-    def spy(state, data, key):
-        given.update(data._asdict())
-        return state, {}
+    class Spy(DDPG):
+        """A DDPG that keeps the data of its update and learns nothing from it."""
 
-    monkeypatch.setattr(DDPG, "update", lambda self, *arguments: spy(*arguments))
+        def update(self, state, data, key):
+            given.update(data._asdict())
+            return state, {}
+
+    agent = Agent(Sum(3, 2, 8, 1e-3), CONFIG, seed=0)
+    agent.ddpg = Spy(CONFIG, 3, 2)
     data = windows(agent)
     state, metrics = agent._learn(agent.init(), data)
     mean, std = data.observations[0].mean(0), data.observations[0].std(0)

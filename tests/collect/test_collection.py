@@ -7,7 +7,7 @@ import signal
 import jax
 import numpy as np
 import pytest
-from support.plane import STRIDE
+from support.plane import STRIDE, Plane
 
 from agentic.collect import CollectConfig, collect
 from agentic.collect.drivers import make_driver
@@ -57,11 +57,11 @@ def metrics(folder):
 
 
 def at_step(step, happen):
-    def show(record):
-        if record["step"] == step:
+    def progress(done, total, note=""):
+        if done == step:
             happen()
 
-    return show
+    return progress
 
 
 def ctrl_c():
@@ -110,7 +110,7 @@ def test_six_episodes_are_some_episodes_then_a_stop_and_the_rest(
     finished, tmp_path, at, event, error, kept
 ):
     with pytest.raises(error):
-        collect(CONFIG, tmp_path, show=at_step(at, event))
+        collect(CONFIG, tmp_path, progress=at_step(at, event))
     assert checkpoint.latest(tmp_path) == kept
     collect(CONFIG, tmp_path, resume=True)
     assert_same(tmp_path, finished)
@@ -136,7 +136,7 @@ def test_resuming_a_finished_collection_changes_nothing(finished):
 
 def test_ctrl_c_says_where_it_stopped(tmp_path):
     with pytest.raises(Interrupted, match="stopped after 2 of 4 episodes; --resume goes on"):
-        collect(RANDOM, tmp_path, show=at_step(1050, ctrl_c))
+        collect(RANDOM, tmp_path, progress=at_step(1050, ctrl_c))
     assert len(files(tmp_path)) == 2
 
 
@@ -146,7 +146,7 @@ def test_random_actions_do_not_depend_on_how_many_step_together(tmp_path):
     assert files(tmp_path / "1") == files(tmp_path / "4")
     # Cut off in the middle, random actions go on from the files alone.
     with pytest.raises(RuntimeError):
-        collect(RANDOM, tmp_path / "cut", show=at_step(2500, power_cut))
+        collect(RANDOM, tmp_path / "cut", progress=at_step(2500, power_cut))
     collect(RANDOM, tmp_path / "cut", resume=True)
     assert files(tmp_path / "cut") == files(tmp_path / "1")
     collect(dataclasses.replace(RANDOM, seed=4), tmp_path / "other")
@@ -183,7 +183,7 @@ def test_mistakes_about_folders_end_in_one_sentence(finished, tmp_path):
     with pytest.raises(AgenticError, match="holds no collection to resume"):
         collect(CONFIG, tmp_path / "new", resume=True)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(AgenticError, match="is no collection"):
+    with pytest.raises(AgenticError, match="is not the folder of a collection"):
         collect(CONFIG, tmp_path, resume=True)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(AgenticError, match="is not valid JSON"):
@@ -218,8 +218,10 @@ def test_rnd_visits_more_of_the_plane_than_chance(plane, tmp_path):
         task=plane, explorer="rnd", steps=4000, envs=2, width=32, batch_size=64, seed_steps=400,
         update_every=1,
     )  # fmt: skip
-    collect(config, tmp_path / "rnd")
-    collect(dataclasses.replace(config, explorer="random"), tmp_path / "random")
+    collect(config, tmp_path / "rnd", make_simulation=Plane)
+    collect(
+        dataclasses.replace(config, explorer="random"), tmp_path / "random", make_simulation=Plane
+    )
     assert visited(tmp_path / "rnd") > 1.5 * visited(tmp_path / "random")
 
 
@@ -228,9 +230,10 @@ def test_a_method_with_skills_resumes_too(plane, tmp_path):
         task=plane, explorer="aps", steps=400, envs=2, width=8, batch_size=16, seed_steps=100,
         update_every=20,
     )  # fmt: skip
-    collect(config, tmp_path / "whole")
-    collect(dataclasses.replace(config, steps=200), tmp_path / "parts")
-    collect(config, tmp_path / "parts", resume=True)
+    collect(config, tmp_path / "whole", make_simulation=Plane)
+    fewer = dataclasses.replace(config, steps=200)
+    collect(fewer, tmp_path / "parts", make_simulation=Plane)
+    collect(config, tmp_path / "parts", resume=True, make_simulation=Plane)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
     assert len(files(tmp_path / "whole")) == 4
 

@@ -10,7 +10,7 @@ import pytest
 
 from agentic.collect.agent import Agent
 from agentic.collect.config import EXPLORERS, DDPGConfig
-from agentic.collect.drivers import method
+from agentic.collect.drivers import explorer_type
 from agentic.collect.entropy import particle_entropy
 from agentic.collect.explorers.explorer import Transitions
 from agentic.collect.explorers.proto import sinkhorn
@@ -22,7 +22,7 @@ A, B = np.array([-1.0, 0.0]), np.array([2.0, 1.5])
 
 
 def make(name, observation_size=SIZE, width=32, **fields):
-    return method(name)(observation_size, 1, width, 3e-3, **fields)
+    return explorer_type(name)(observation_size, 1, width, 3e-3, **fields)
 
 
 def transitions(explorer, place, seed=0, rows=ROWS, spread=0.2):

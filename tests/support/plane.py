@@ -1,4 +1,4 @@
-"""A tiny task for explorers: a point that walks a square, 100 steps an episode."""
+"""A tiny task for explorers: a point that walks in a square, 100 steps per episode."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ STRIDE = 0.03
 class Plane(Simulation):
     """Starts near the middle of [-1, 1] x [-1, 1]; an action moves it by at most STRIDE."""
 
-    def __init__(self, num: int):
-        super().__init__(TASK, num)
+    def __init__(self, task: str, num: int):
+        super().__init__(TASKS[task], num)
         self._places = np.zeros((num, 2))
 
     @property
@@ -38,7 +38,6 @@ class Plane(Simulation):
 
 @pytest.fixture
 def plane(monkeypatch):
-    """Make `plane_walk` a task that can be collected on."""
+    """Make `plane_walk` a task and return its name; `Plane` simulates it."""
     monkeypatch.setitem(TASKS, TASK.name, TASK)
-    monkeypatch.setattr("agentic.collect.collection.make_simulation", lambda task, num: Plane(num))
     return TASK.name

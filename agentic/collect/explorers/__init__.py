@@ -1,1 +1,1 @@
-"""The exploration methods, one module each; `explorer.Explorer` says what a method is."""
+"""The explorers, one module each; `explorer.Explorer` is their interface."""

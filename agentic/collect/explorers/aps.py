@@ -14,16 +14,16 @@ from agentic.methods.networks import MLP, Learner, Network, Parameters, descend,
 
 @dataclass(frozen=True)
 class APS(Explorer):
-    """Reward is the task's, whose weights are the skill w, plus the particle entropy of states:
+    """The reward is that of a task whose weights are the skill w, plus a particle entropy:
 
         r(s', w) = f . w + log(1 + (1/k) sum_j |f - f_j|),   f = phi(s')/|phi(s')|
         loss     = -mean f . w
 
     Liu & Abbeel 2021, arXiv 2108.13956 (exploitation plus exploration): the first term is the von
-    Mises-Fisher log-likelihood of w, the second APT's. The critic's last layer is psi(s, a, w) and
-    Q = psi . w, fitted to the return of the whole reward as one number. Skills of ten dimensions,
-    uniform on the sphere, kept for 5 steps, and k = 12 are URLB's. URLB measures distances between
-    phi and divides them by their running mean; here features of unit length keep both terms alike.
+    Mises-Fisher log-likelihood of w, the second APT's. The critic's last layer is psi(s, a, w), and
+    Q = psi . w is fitted to the return of the whole reward. As in URLB, skills have ten dimensions,
+    are uniform on the sphere and last 5 steps, and k = 12. URLB measures distances between phi and
+    divides them by their running mean; here features of unit length keep both terms comparable.
     """
 
     skill_size: ClassVar[int] = 10
@@ -46,7 +46,7 @@ class APS(Explorer):
         return sum(self.reward_terms(state, transitions))
 
     def reward_terms(self, state: Learner, transitions: Transitions) -> tuple[jax.Array, jax.Array]:
-        """Return the task's part and the entropy's part of the reward: [B] each."""
+        """Return the two terms of the reward, task and entropy: [B] each."""
         features = unit(self.network(state.parameters, transitions.next_observations))
         task = (features * transitions.skills).sum(-1)
         return task, particle_entropy(features, self.neighbours)

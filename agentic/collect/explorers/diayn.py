@@ -1,4 +1,4 @@
-"""Diversity is all you need: skills that can be told apart by the states they visit."""
+"""Diversity is all you need: the states that a skill visits tell it from the other skills."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from agentic.methods.networks import MLP, Learner, Network, Parameters, descend,
 
 @dataclass(frozen=True)
 class DIAYN(Explorer):
-    """Reward is how well a discriminator q knows the skill z from the state, against chance:
+    """The reward is how well a discriminator q infers the skill z from the state, beyond chance:
 
         r(s', z) = log q(z | s') - log p(z),   p uniform over 16 skills
 
-    Eysenbach et al. 2018, arXiv 1802.06070, equation 3. Sixteen skills of 50 steps each are URLB's.
+    Eysenbach et al. 2018, arXiv 1802.06070, equation 3. As in URLB, 16 skills last 50 steps each.
     """
 
     skill_size: ClassVar[int] = 16
@@ -47,6 +47,6 @@ class DIAYN(Explorer):
         return state, {"discriminator_loss": value}
 
     def _log_q(self, parameters: Parameters, transitions: Transitions) -> jax.Array:
-        """Return log q(z | s') of the skill that was followed: [B]."""
+        """Return log q(z | s') of the skill that the policy followed: [B]."""
         logits = self.network(parameters, transitions.next_observations)
         return (jax.nn.log_softmax(logits) * jnp.asarray(transitions.skills)).sum(axis=-1)

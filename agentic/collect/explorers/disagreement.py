@@ -1,4 +1,4 @@
-"""Disagreement: where several models of the world, trained alike, do not yet agree."""
+"""Disagreement: several models of the world, trained alike, do not agree yet."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +13,14 @@ from agentic.methods.networks import MLP, Learner, Network, Parameters, descend,
 
 @dataclass(frozen=True)
 class Disagreement(Explorer):
-    """Reward is the variance of an ensemble of forward models, averaged over the observation:
+    """The reward is the variance of an ensemble of forward models, averaged over the observation:
 
         r(s, a) = mean_O Var_m f_m(s, a)
 
-    Pathak et al. 2019, arXiv 1906.04161, equation 1. Noise that no model can predict earns
-    nothing: all models of a squared error learn the same mean. Five models, as in URLB, that
-    differ in their first weights; URLB minimises the error's norm, the paper its square, as here.
+    Pathak et al. 2019, arXiv 1906.04161, equation 1. Unpredictable noise earns nothing, because
+    models with a squared error all learn the same mean. As in URLB there are five models, which
+    differ in their initial weights. URLB minimises the error's norm; the paper and this code
+    minimise its square.
     """
 
     models: int = 5
@@ -40,13 +41,13 @@ class Disagreement(Explorer):
     def update(self, state: Learner, transitions: Transitions, key: jax.Array):
         def loss(ensemble: Parameters) -> jax.Array:
             gap = self._predictions(ensemble, transitions) - transitions.next_observations
-            # The sum over models: each has the gradient that it would have alone.
+            # A sum over models, so that each has the gradient that it would have alone.
             return jnp.square(gap).mean(axis=(1, 2)).sum()
 
         state, value = descend(state, self.learning_rate, loss)
         return state, {"disagreement_loss": value / self.models}
 
     def _predictions(self, ensemble: Parameters, transitions: Transitions) -> jax.Array:
-        """Return every model's next observation: [M, B, O]."""
+        """Return the next observation that each model predicts: [M, B, O]."""
         inputs = jnp.concatenate([transitions.observations, transitions.actions], axis=-1)
         return jax.vmap(self.network, in_axes=(0, None))(ensemble, inputs)

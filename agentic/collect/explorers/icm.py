@@ -1,4 +1,4 @@
-"""Intrinsic curiosity: what the agent cannot foresee in features that its actions shape."""
+"""Intrinsic curiosity: the agent cannot predict the features that its actions influence."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +21,7 @@ class Curiosity(nnx.Module):
         self.inverse = MLP((2 * features, width, action_size), rngs)
 
     def features(self, observations: jax.Array) -> jax.Array:
-        """Return phi: [B, O] -> [B, F], bounded, so that no direction can outgrow the others."""
+        """Return phi: [B, O] -> [B, F]; it is bounded, so that no direction outgrows the others."""
         return jnp.tanh(self.phi(observations))
 
     def errors(self, transitions: Transitions) -> tuple[jax.Array, jax.Array]:
@@ -38,14 +38,14 @@ class Curiosity(nnx.Module):
 
 @dataclass(frozen=True)
 class ICM(Explorer):
-    """Reward is the forward model's error in features learned by inverse dynamics:
+    """The reward is the forward model's error in features that an inverse model learns:
 
         r(s, a, s') = 1/2 |phi_hat(s, a) - phi(s')|^2
         loss        = (1 - beta) |a_hat(s, s') - a|^2 + beta/2 |phi_hat(s, a) - phi(s')|^2
 
     Pathak et al. 2017, arXiv 1705.05363, equations 2 to 7, with its beta of 0.2. URLB predicts raw
-    states, where the inverse model shapes nothing, and takes log(1 + |error|); here features are
-    the paper's, and the agent's standardised reward takes the logarithm's place.
+    states, which the inverse model cannot influence, and takes log(1 + |error|). Here the features
+    are the paper's, and the agent standardises the reward, so no logarithm is needed.
     """
 
     features: int = 64

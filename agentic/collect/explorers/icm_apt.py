@@ -1,4 +1,4 @@
-"""Active pre-training on curiosity's features: be where few states of the past are near."""
+"""Active pre-training on ICM's features: go where few other states are near."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from agentic.methods.networks import Learner
 
 @dataclass(frozen=True)
 class ICMAPT(ICM):
-    """Reward is the particle entropy of the states reached, in features phi that ICM learns:
+    """The reward is the particle entropy of the next states, in features phi that ICM learns:
 
         r(s') = log(1 + (1/k) sum_j |phi(s') - phi(s'_j)|),  j over k neighbours in the batch
 
-    Liu & Abbeel 2021, arXiv 2103.04551 (the reward, with c = 1); learning phi with ICM instead of
-    contrasts is URLB's choice (arXiv 2110.15191), as are k = 12 and the mean over neighbours. URLB
+    The reward is that of Liu & Abbeel 2021, arXiv 2103.04551, with c = 1. URLB (arXiv 2110.15191)
+    chose ICM instead of contrastive learning for phi, k = 12 and the mean over neighbours. URLB
     divides distances by their running mean; here the agent standardises the reward.
     """
 

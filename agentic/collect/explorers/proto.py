@@ -1,4 +1,4 @@
-"""ProtoRL: prototypes that spread over the states seen, and entropy among their neighbours."""
+"""ProtoRL: prototypes that spread over the visited states, and entropy among their neighbours."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +18,9 @@ from agentic.methods.networks import MLP, Learner, Network, Parameters, descend,
 def sinkhorn(scores_BxM: jax.Array, iterations: int = 3) -> jax.Array:
     """Return soft assignments [B, M]: rows sum to one, and all columns get equal shares.
 
-    Sinkhorn-Knopp on exp(scores): columns and rows are scaled in turn (Cuturi 2013; Yarats et al.
-    2021, arXiv 2102.11271, section 3.1), in logarithms, so that nothing underflows.
+    This is Sinkhorn-Knopp on exp(scores), which scales columns and rows in turn (Cuturi 2013;
+    Yarats et al. 2021, arXiv 2102.11271, section 3.1). It works in logarithms, so nothing
+    underflows.
     """
     log_q = scores_BxM
     for _ in range(iterations):
@@ -29,7 +30,7 @@ def sinkhorn(scores_BxM: jax.Array, iterations: int = 3) -> jax.Array:
 
 
 class Prototypes(nnx.Module):
-    """An embedding of states, a projection that predicts, and M prototypes."""
+    """An embedding of states, a predicting projection, and M prototypes."""
 
     def __init__(self, observation_size, width, features, count, rngs):
         self.embedding = MLP((observation_size, width, features), rngs, trunk=True)
@@ -55,15 +56,16 @@ class ProtoState(NamedTuple):
 
 @dataclass(frozen=True)
 class Proto(Explorer):
-    """Reward is the distance to the k-th of a queue of states chosen evenly by prototypes:
+    """The reward is the distance to the k-th nearest state of a queue that prototypes fill evenly:
 
         r(s') = |z - NN_k(z)|,  z = embedding of s'
         loss  = -mean_B sum_M q_t log softmax(p.z_hat / tau),  q = Sinkhorn of the target's scores
 
     Yarats et al. 2021, arXiv 2102.11271, sections 3.1 and 3.2. At each update every prototype puts
-    one state of the batch, drawn by softmax of its scores, into the queue. Temperature 0.1, k = 3,
-    four batches of candidates in the queue, three Sinkhorn iterations and the target's rate 0.05
-    are URLB's; URLB has 512 prototypes of 128 features and embeds states by one linear layer.
+    one state of the batch into the queue, drawn by the softmax of its scores. As in URLB, the
+    temperature is 0.1, k = 3, the queue holds four batches of candidates, there are three Sinkhorn
+    iterations, and the target's rate is 0.05. URLB has 512 prototypes of 128 features and embeds
+    states by one linear layer.
     """
 
     prototypes: int = 128
@@ -80,7 +82,7 @@ class Proto(Explorer):
 
     def init(self, generator: np.random.Generator) -> ProtoState:
         parameters = self.network.init(generator)
-        # A far point: an empty place in the queue is nobody's neighbour before the queue is full.
+        # Empty places of the queue hold a far point, which is never among the nearest neighbours.
         queue = jnp.zeros((self.queue, self.features)).at[:, 0].set(10.0)
         target = jax.tree.map(jnp.copy, parameters["embedding"])
         return ProtoState(learner(parameters, self.learning_rate), target, queue)
@@ -108,7 +110,7 @@ class Proto(Explorer):
         ), {"prototype_loss": value}
 
     def _enqueue(self, queue, networks, transitions, key) -> jax.Array:
-        """Return the queue with one candidate of each prototype in place of its oldest."""
+        """Return the queue with a candidate of each prototype in place of the oldest states."""
         model = self.network.bind(networks.parameters)
         embedded = model.embed(transitions.next_observations)
         drawn = jax.random.categorical(key, model.scores(embedded).T, axis=-1)

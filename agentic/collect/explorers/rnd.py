@@ -1,4 +1,4 @@
-"""Random network distillation: what a network has not yet learned to imitate is new."""
+"""Random network distillation: a state is new if a network cannot imitate another one on it yet."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +21,13 @@ class RNDState(NamedTuple):
 
 @dataclass(frozen=True)
 class RND(Explorer):
-    """Reward is the error of a predictor of a frozen random network:
+    """The reward is the error of a predictor of a frozen random network:
 
         r(s') = mean_F (f_hat(s') - f(s'))^2
 
-    Burda et al. 2018, arXiv 1810.12894, section 2.2. Observations are normalised and clipped and
-    the reward is divided by a running deviation, as in section 2.4; the agent does both, for every
-    method. Both networks have two hidden layers, as in URLB; URLB has 512 features.
+    Burda et al. 2018, arXiv 1810.12894, section 2.2. Section 2.4 normalises and clips observations
+    and divides the reward by a running standard deviation; the agent does both for every explorer.
+    Both networks have two hidden layers, as in URLB; URLB has 512 features.
     """
 
     features: int = 64

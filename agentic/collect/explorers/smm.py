@@ -1,4 +1,4 @@
-"""State marginal matching: a mixture of skills that visits all states equally often."""
+"""State marginal matching: a mixture of skills should visit all states equally often."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Density(nnx.Module):
         self.decoder = MLP((code + skill_size, width, width, observation_size), rngs)
 
     def bound(self, states, skills, noise, beta) -> jax.Array:
-        """Return the evidence lower bound on log rho(s | z), constants dropped: [B].
+        """Return the evidence lower bound on log rho(s | z) without constants: [B].
 
         -1/2 |s - s_hat|^2 - beta KL(q(c | s, z) || N(0, 1)),   c = mean + deviation noise
         """
@@ -44,16 +44,15 @@ class SMMState(NamedTuple):
 
 @dataclass(frozen=True)
 class SMM(Explorer):
-    """Reward asks for states that are rare under the skill and that tell the skill:
+    """The reward is high in states that are rare under the skill and that reveal the skill:
 
         r(s', z) = -log rho(s' | z) + log q(z | s') - log p(z)
 
     Lee et al. 2019, arXiv 1906.05274 (the mixture of policies), for a uniform target p*(s), whose
-    constant is dropped. The bound of a VAE stands for log rho, taken at the mean of its code;
-    beta = 0.5 and four skills, one an episode, are URLB's, and so are the discriminator's and the
-    VAE's learning rates, 10 and 100 times URLB's 1e-4 for the rest: densities must follow the
-    policy. (URLB adds the discriminator's loss, which is -log q, with the wrong sign; here the
-    sign is the paper's.)
+    constant is dropped. The bound of a VAE, at the mean of its code, replaces log rho. As in URLB,
+    beta = 0.5, there are four skills, one per episode, and the learning rates of discriminator and
+    VAE are 10 and 100 times URLB's 1e-4 for the rest, because densities must follow the policy.
+    (URLB adds the discriminator's loss, -log q, with the wrong sign; here the sign is the paper's.)
     """
 
     skill_size: ClassVar[int] = 4
@@ -107,6 +106,6 @@ class SMM(Explorer):
         return model.bound(transitions.next_observations, transitions.skills, noise, self.beta)
 
     def log_q(self, parameters: Parameters, transitions: Transitions) -> jax.Array:
-        """Return the discriminator's log q(z | s') of the skill that was followed: [B]."""
+        """Return the discriminator's log q(z | s') of the skill that the policy followed: [B]."""
         logits = self.discriminator(parameters, transitions.next_observations)
         return (jax.nn.log_softmax(logits) * transitions.skills).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""The loop: round after round of episodes, as a generator of what has been done so far.
+"""The loop: one round of episodes after another, as a generator.
 
     simulation --observations, rewards, physics--> recording --whole episodes--> replay
         ^------------------ actions -- explorer <-- updates, between the steps --'
@@ -11,15 +11,18 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from agentic.simulation.interface import Simulation
+from agentic.simulation import Simulation
 
-# What a seed is for: no two draws share a generator.
+# The second number of a seed says what is drawn, so that no two draws share a generator.
 RESET, ACTIONS = 0, 1
 
 
 class Recording:
-    """The episodes of one round, in ExoRL's rows: observations [N, T + 1, O], actions
-    [N, T + 1, A], rewards [N, T + 1] and physics [N, T + 1, P]; row 0 is the reset."""
+    """The episodes of one round, in ExoRL's rows; row 0 is the reset.
+
+    Observations are [N, T + 1, O], actions [N, T + 1, A], rewards [N, T + 1], physics
+    [N, T + 1, P].
+    """
 
     def __init__(self, simulation: Simulation, observations: np.ndarray):
         task, rows = simulation.task, (simulation.num, simulation.task.episode_length + 1)
@@ -39,24 +42,27 @@ class Recording:
 
 
 class Driver(Protocol):
-    """Who chooses the actions, and perhaps learns in between."""
+    """Chooses the actions, and may learn between the steps."""
 
     def begin(self, episodes: np.ndarray) -> None:
-        """Prepare for a round of the episodes with these indices [N]."""
+        """Prepare for a round; its episodes have these indices [N]."""
 
     def act(self, observations: np.ndarray, row: int) -> np.ndarray:
         """Return actions [N, A] for step `row` of the round."""
 
     def learn(self, steps: int) -> None:
-        """Do what is due after `steps` environment steps in all."""
+        """Make the updates that are due after `steps` environment steps in all."""
 
     def end(self, recording: Recording) -> dict[str, float]:
-        """Take in the finished round; return the means of its metrics."""
+        """Learn from the finished round's recording; return the means of its metrics."""
 
 
-class Progress(NamedTuple):
-    """After `steps` environment steps in all: the finished round's recording and metrics, or
-    None and what is known, within a round."""
+class Explored(NamedTuple):
+    """The state of a collection after `steps` environment steps in all.
+
+    At the end of a round it holds the round's recording and metrics. Within a round there is no
+    recording, and the metrics are those known so far.
+    """
 
     steps: int
     recording: Recording | None
@@ -65,10 +71,10 @@ class Progress(NamedTuple):
 
 def explore(
     simulation: Simulation, driver: Driver, seed: int, rounds: range, report_every: int = 50
-) -> Iterator[Progress]:
-    """Play rounds of one episode in each row, yielding every `report_every` rows and every round.
+) -> Iterator[Explored]:
+    """Play rounds of one episode in each row; yield every `report_every` steps and every round.
 
-    Episode i starts from a state that (seed, i) determines, whatever the number of rows.
+    (seed, i) determines the initial state of episode i, whatever the number of rows.
     """
     length, num = simulation.task.episode_length, simulation.num
     for number in rounds:
@@ -85,16 +91,16 @@ def explore(
             driver.learn(steps)
             if (row + 1) % report_every == 0 and row + 1 < length:
                 reward = float(recording.rewards[:, 1 : row + 2].mean())
-                yield Progress(steps, None, {"reward": reward})
+                yield Explored(steps, None, {"reward": reward})
         metrics = {
             "return": float(recording.rewards.sum(axis=1).mean()),
             "reward": float(recording.rewards[:, 1:].mean()),
         }
-        yield Progress(steps, recording, metrics | driver.end(recording))
+        yield Explored(steps, recording, metrics | driver.end(recording))
 
 
 def uniform_actions(seed: int, episodes: np.ndarray, length: int, size: int) -> np.ndarray:
-    """Return actions uniform in [-1, 1): [N, T, A], each episode's drawn from (seed, its index)."""
+    """Return actions uniform in [-1, 1): [N, T, A]; (seed, index) determine those of an episode."""
 
     def draw(episode: int) -> np.ndarray:
         generator = np.random.default_rng((seed, ACTIONS, episode))
