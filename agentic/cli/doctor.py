@@ -11,19 +11,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from agentic.cli.terminal import say
 
-# The packages that pyproject.toml declares, but for mujoco, which has a check of its own.
-PACKAGES = (
-    "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "h5py", "dm-control", "gymnasium",
-    "matplotlib", "tyro", "rich", "filelock",
-)  # fmt: skip
 # MuJoCo 4.0 is split into these. They stay behind when mujoco goes back to 3, and own its files.
 MUJOCO_4_PARTS = ("mujoco-core", "mujoco-studio")
 CUDA_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
@@ -79,17 +76,14 @@ class Machine:
         except metadata.PackageNotFoundError:
             return None
 
-    def allowed(self, name: str, required_by: str):
-        """Return the versions of `name` that the metadata of `required_by` allows here."""
+    def allowed(self, required_by: str) -> dict[str, Any]:
+        """Return the versions of each package that the metadata of `required_by` allows here."""
         from packaging.requirements import Requirement
         from packaging.utils import canonicalize_name
 
-        for line in self.requires(required_by) or ():
-            requirement = Requirement(line)
-            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if applies and canonicalize_name(requirement.name) == canonicalize_name(name):
-                return requirement.specifier
-        raise LookupError(f"the metadata of {required_by} does not name {name}")
+        lines = map(Requirement, self.requires(required_by) or ())
+        applies = [x for x in lines if x.marker is None or x.marker.evaluate({"extra": ""})]
+        return {canonicalize_name(line.name): line.specifier for line in applies}
 
     def gpus(self) -> list[str]:
         """Return the names of the GPUs that nvidia-smi lists."""
@@ -131,7 +125,7 @@ def check_python(machine: Machine) -> Finding:
 
 def check_package(machine: Machine, name: str, required_by: str = "agentic") -> Finding:
     """Compare an installed version with the range in the metadata of `required_by`."""
-    needed, version = machine.allowed(name, required_by), machine.installed(name)
+    needed, version = machine.allowed(required_by)[name], machine.installed(name)
     remedy = f'pip install "{name}{needed}"'
     if version is None:
         return Finding("fail", f"not installed; {required_by} needs {name}{needed}", remedy)
@@ -156,7 +150,7 @@ def check_mujoco(machine: Machine) -> Finding:
         "fail",
         message,
         f"pip uninstall --yes mujoco {' '.join(MUJOCO_4_PARTS)} && pip install --force-reinstall "
-        f'--no-deps "mujoco{machine.allowed("mujoco", "agentic")}"',
+        f'--no-deps "mujoco{machine.allowed("agentic")["mujoco"]}"',
     )
 
 
@@ -280,10 +274,9 @@ def check_memory(machine: Machine) -> Finding:
 
 
 Check = Callable[[Machine], Finding]
-# In reading order.
+# In reading order, behind those of the packages.
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("python", check_python),
-    *((name, partial(check_package, name=name)) for name in PACKAGES),
     ("jaxlib", partial(check_package, name="jaxlib", required_by="jax")),
     ("mujoco", check_mujoco),
     ("simulation", check_simulation),
@@ -305,8 +298,17 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 )
 
 
+def all_checks(machine: Machine) -> list[tuple[str, Check]]:
+    """Return a check of each package that agentic declares, and the others."""
+    names = set()
+    # Where metadata or `packaging` is missing, the other checks say so.
+    with suppress(metadata.PackageNotFoundError, ImportError):
+        names = set(machine.allowed("agentic")) - {"mujoco"}
+    return [*((name, partial(check_package, name=name)) for name in sorted(names)), *CHECKS]
+
+
 def diagnose(
-    machine: Machine, checks: Sequence[tuple[str, Check]] = CHECKS
+    machine: Machine, checks: Sequence[tuple[str, Check]]
 ) -> Iterator[tuple[str, Finding]]:
     """Yield (name, finding) of each check when it is known; change and download nothing."""
     for name, check in checks:
@@ -335,9 +337,10 @@ def _finding(machine: Machine, check: Check) -> Finding:
 def doctor(
     arguments: Sequence[str],
     machine: Machine = Machine(),
-    checks: Sequence[tuple[str, Check]] = CHECKS,
+    checks: Sequence[tuple[str, Check]] | None = None,
 ) -> None:
-    """Parse and run; exits with 1 if a check fails."""
+    """Parse and run `checks`, by default all; exits with 1 if one fails."""
+    checks = all_checks(machine) if checks is None else checks
 
     def command() -> None:
         """Check versions, devices, rendering and data, and say how to mend what is wrong."""
