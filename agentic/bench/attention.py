@@ -1,15 +1,15 @@
 """Attention: ours, the `ringattention` package and jax.nn's, against the rate of matrix products.
 
-Causal, float32, one row, by default 4 heads of 64. A forward pass counts 2 T^2 H D operations, a
-backward pass 2.5 times as many. All are called by turns and medians count, with the rate of matrix
-products measured between them; the dense form, whose gigabytes slow down what comes after, by
-itself at the end. "Products alone" does the products of our visits and nothing between them: what
-is left to gain. Temporary megabytes are XLA's own analysis. The package takes part where it is
-installed (`pip install "agentic[peers]"`) and the repository is at hand.
+Causal, float32, one row, by default 4 heads of 64. A forward pass counts as 2 T^2 H D operations, a
+backward pass as 2.5 times as many. All forms take turns with the rate of matrix products, and
+medians are reported. The dense form takes turns with nothing, at the end, because its gigabytes
+slow down whatever comes next. "Products alone" computes the matrix products of our block pairs and
+nothing else, so it shows how much could still be gained. Temporary megabytes come from XLA's own
+analysis. The package takes part where it is installed (`pip install "agentic[peers]"`) and the
+repository is at hand.
 """
 
 import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,28 +20,29 @@ import numpy as np
 
 from agentic.attention import BlockSpec, blockwise_attention, choose, kernel
 from agentic.attention.blocks import split, static_visits
-from agentic.bench import Row, timed
-from agentic.bench.products import product_rate
+from agentic.bench import Row
+from agentic.bench.problem import at_least_one, pair
+from agentic.bench.timing import by_turns, product_rate, timed
 from agentic.errors import AgenticError
 
-PRODUCT = 2048
+PRODUCT_ROWS = 2048
 PRODUCTS = "products alone"
 DENSE = "jax.nn.dot_product_attention"
-# Of scores; what would need more, the dense form at long lengths, is left out.
+# Bytes; the dense form is left out at lengths where its scores would need more.
 LARGEST_SCORES = 2 * 10**9
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured.
+    """Measure how fast attention is.
 
     Attributes:
         tokens: lengths of the sequence.
-        repeats: the median of this many counts.
-        chunk: rows a chunk in the package.
-        heads: of attention.
+        repeats: counts, of which the median is reported.
+        chunk: rows per chunk in the package.
+        heads: number of heads.
         size: channels of a head.
-        blocks: our blocks of queries times keys to try besides those chosen, such as 512x256.
+        blocks: our blocks of queries times keys to try besides the default, such as 512x256.
     """
 
     tokens: tuple[int, ...] = (4096, 8192)
@@ -53,17 +54,12 @@ class Options:
 
     def __post_init__(self):
         for text in self.blocks:
-            if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
-                raise AgenticError(
-                    f"blocks has {text!r}; give rows of queries times keys, such as 512x256."
-                )
-        for name in ("repeats", "chunk", "heads", "size"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+            pair("blocks", text, "rows of queries times keys")
+        at_least_one(self, "tokens", "repeats", "chunk", "heads", "size")
 
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
-    """Return a row per length, form and pass: milliseconds, share of the product rate, memory."""
+    """Return a row per length, form and pass: milliseconds, share of the product rate, bytes."""
     rows = []
     for tokens in options.tokens:
         say(f"compiling {tokens} tokens")
@@ -74,9 +70,11 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 
 
 def _forms(options: Options, tokens: int) -> dict[str, tuple[Callable, Callable]]:
-    """Return forward, and forward with backward, of each form."""
+    """Return two functions for each form: forward, and forward with backward."""
     choice = choose(tokens, tokens, options.size)
-    tried = [BlockSpec(*map(int, text.split("x"))) for text in options.blocks]
+    tried = [
+        BlockSpec(*pair("blocks", text, "rows of queries times keys")) for text in options.blocks
+    ]
     forms = {
         f"ours, {choice.kernel} {blocks.query}x{blocks.key}": _differentiated(
             partial(blockwise_attention, blocks=blocks)
@@ -109,9 +107,10 @@ def _differentiated(attend: Callable) -> tuple[Callable, Callable]:
 
 
 def products_alone(q, k, v, d_out=None, *, blocks: BlockSpec, backward: bool):
-    """Return sums of the products that `blockwise_attention` computes, as it lays them out.
+    """Return sums of the products that `blockwise_attention` computes, in the same layout.
 
-    Nothing is masked, exponentiated or divided: two products a visit, and five more for backward.
+    Nothing is masked, exponentiated or divided. A pair of blocks takes two products, and five more
+    in the backward pass.
     """
     at, put, product = kernel.at, kernel.put, kernel.product
     heads = k.shape[2]
@@ -158,24 +157,17 @@ def _check_same(name: str, found, expected) -> None:
 def _race(options: Options, tokens: int, programs: dict) -> list[Row]:
     """Return the rows of one length.
 
-    Raises AgenticError where a form does not give our output and gradients.
+    Raises AgenticError if the output or gradients of a form differ from ours.
     """
-    rng, repeats = np.random.default_rng(0), options.repeats
+    rng = np.random.default_rng(0)
     shape = (1, tokens, options.heads, options.size)
     arrays = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in range(4)]
-    product = product_rate(PRODUCT)
-    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in programs}
-    rates = []
+    product = product_rate(PRODUCT_ROWS)
     ours = next(iter(programs))[0]
 
     def once(name, passes):
         taken, program = arrays[:3] if passes == "forward" else arrays, programs[name, passes]
         return jax.block_until_ready(program(*taken))
-
-    def call(keys):
-        for key in keys:
-            took, _ = timed(lambda: once(*key))  # noqa: B023
-            seconds[key].append(took)
 
     expected = once(ours, "forward and backward")
     for name, passes in programs:
@@ -183,16 +175,16 @@ def _race(options: Options, tokens: int, programs: dict) -> list[Row]:
             _check_same(name, once(name, passes), expected)
     del expected
 
-    for _ in range(repeats):
-        rates.append(product())
-        call(key for key in programs if key[0] != DENSE)
-    for _ in range(repeats):
-        call(key for key in programs if key[0] == DENSE)
+    timings = {key: lambda _, key=key: timed(lambda: once(*key)).clock for key in programs}
+    dense = [timings.pop(key) for key in programs if key[0] == DENSE]
+    rates, *seconds = by_turns([lambda _: product(), *timings.values()], options.repeats)
+    seconds += by_turns(dense, options.repeats)
     rate = float(np.median(rates))
     forward = 2 * tokens**2 * options.heads * options.size
     rows = []
-    for (name, passes), program in programs.items():
-        took = float(np.median(seconds[name, passes]))
+    # The dense form is the last of the programs, too.
+    for ((name, passes), program), taken in zip(programs.items(), seconds, strict=True):
+        took = float(np.median(taken))
         operations = forward if passes == "forward" else 3.5 * forward
         rows.append(
             {

@@ -1,8 +1,8 @@
-"""Converting: episodes to a store, against merely reading the same files with as many threads.
+"""Converting: episodes to a store, against only reading the same files with as many threads.
 
-Reading is numpy's own: `np.load` of the three arrays that a store takes. Without tasks, converting
-does the same decompression, checks and hashes what it read, and writes it; with tasks it also
-computes their rewards. Both work from the page cache, whatever the disk.
+Reading is numpy's own: `np.load` of the three arrays that a store takes. Converting without tasks
+does the same decompression, then checks, hashes and writes the arrays. With tasks it also computes
+their rewards. Both work on files in the page cache, whatever the disk.
 """
 
 import tempfile
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agentic.bench import Row, timed
+from agentic.bench import Row
+from agentic.bench.problem import at_least_one, random_episodes
+from agentic.bench.timing import Seconds, by_turns, timed
 from agentic.dataset.conversion import convert
 from agentic.dataset.episodes import DTYPES, list_episodes, write_episode
 from agentic.simulation import make_simulation
@@ -21,17 +23,17 @@ from agentic.simulation import make_simulation
 
 @dataclass(frozen=True)
 class Options:
-    """What is converted, and how often.
+    """Measure how fast episodes become a store.
 
     Attributes:
-        task: whose episodes are recorded, with random actions.
-        recorded: how many different ones.
-        episodes: how many files, links to those recorded.
+        task: task of the episodes, which are recorded with random actions.
+        recorded: number of different episodes.
+        episodes: number of files; most are links to those recorded.
         workers: numbers of threads.
-        repeats: the fastest of this many counts.
+        repeats: counts, of which the fastest is reported.
         seed: of the episodes.
-        folder: where files are made for the time being; one in memory, such as /dev/shm, leaves out
-            how long the disk takes to have a store safe, which reading does not wait for.
+        folder: where temporary files go. A folder in memory, such as /dev/shm, leaves out the time
+            until a disk has the store safe, which reading does not wait for.
     """
 
     task: str = "walker_run"
@@ -42,12 +44,15 @@ class Options:
     seed: int = 0
     folder: Path | None = None
 
+    def __post_init__(self):
+        at_least_one(self, "recorded", "episodes", "workers", "repeats")
+
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
-    """Return a row per number of workers and set of tasks: milliseconds an episode, their ratio.
+    """Return a row per number of workers and set of tasks: milliseconds per episode, their ratio.
 
-    The ratio is that of speeds, by the clock; the time of all processors together says the same
-    on a machine that is busy with other things.
+    The ratio is that of speeds by the clock. The time of all processors together says the same on
+    a machine that is busy with other work.
     """
     rows = []
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
@@ -72,33 +77,27 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 def _race(
     paths: list[Path], folder: Path, out: Path, tasks: tuple[str, ...], workers: int, repeats: int
 ) -> Row:
-    """Read and convert by turns, so that whoever else uses the machine disturbs both alike."""
-    readings, conversions = [], []
-    for _ in range(repeats):
-        readings.append(timed(lambda: read(paths, workers)))
-        conversions.append(
-            timed(lambda: convert(folder, out, tasks, overwrite=True, workers=workers))
-        )
+    def converting() -> None:
+        convert(folder, out, tasks, overwrite=True, workers=workers)
+
+    measures = [lambda _: timed(lambda: read(paths, workers)), lambda _: timed(converting)]
+    found = by_turns(measures, repeats)
+    reading, converted = (Seconds(*np.min(times, axis=0).tolist()) for times in found)
     milliseconds = 1e3 / len(paths)
-    (reading, reading_busy), (converting, converting_busy) = map(_least, (readings, conversions))
     return {
         "workers": workers,
         "tasks": len(tasks),
-        "reading ms/episode": reading * milliseconds,
-        "converting ms/episode": converting * milliseconds,
-        "reading / converting": reading / converting,
-        "reading CPU ms": reading_busy * milliseconds,
-        "converting CPU ms": converting_busy * milliseconds,
-        "store MB/s": out.stat().st_size / converting / 1e6,
+        "reading ms/episode": reading.clock * milliseconds,
+        "converting ms/episode": converted.clock * milliseconds,
+        "reading / converting": reading.clock / converted.clock,
+        "reading CPU ms": reading.busy * milliseconds,
+        "converting CPU ms": converted.busy * milliseconds,
+        "store MB/s": out.stat().st_size / converted.clock / 1e6,
     }
 
 
-def _least(times: list[tuple[float, float]]) -> tuple[float, float]:
-    return min(clock for clock, _ in times), min(busy for _, busy in times)
-
-
 def read(paths: list[Path], workers: int) -> None:
-    """Read the three arrays of every episode with numpy, and drop them."""
+    """Read three arrays of every episode with numpy, and drop them."""
 
     def load(path: Path) -> int:
         with np.load(path) as episode:
@@ -109,19 +108,9 @@ def read(paths: list[Path], workers: int) -> None:
 
 
 def record(task: str, episodes: int, seed: int, folder: Path) -> None:
-    """Write whole episodes of uniformly random actions in ExoRL's format."""
-    rng = np.random.default_rng(seed)
+    """Write whole episodes with uniformly random actions in ExoRL's format."""
     simulation = make_simulation(task, num=episodes)
-    length, size = simulation.task.episode_length, simulation.task.action_size
-    observations = [simulation.reset(np.arange(episodes), [(seed, i) for i in range(episodes)])]
-    actions, rewards = [np.zeros((episodes, size))], [np.zeros(episodes)]
-    physics = [simulation.physics]
-    for _ in range(length):
-        actions.append(rng.uniform(-1, 1, (episodes, size)))
-        now, reward, _ = simulation.step(actions[-1])
-        observations.append(now)
-        rewards.append(reward)
-        physics.append(simulation.physics)
-    arrays = [np.stack(rows, axis=1) for rows in (observations, actions, rewards, physics)]
-    for index, episode in enumerate(zip(*arrays, strict=True)):
+    length = simulation.task.episode_length
+    rows = zip(*random_episodes(simulation, length, seed), strict=True)
+    for index, episode in enumerate(rows):
         write_episode(folder / f"episode_{index:06d}_{length}.npz", *episode)

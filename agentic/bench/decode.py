@@ -1,10 +1,10 @@
-"""How long a step of acting takes with long contexts, beside reading the cache and recomputing it.
+"""How long a step of acting takes with long contexts, against reading or recomputing the cache.
 
-A step brings one new token a context through all layers and reads the action off it, as acting
-does; its token is the last of those said to be cached. The bound is reading the cache's bytes once:
-as many bytes are read by NumPy on every processor in the same process, by turns with the steps.
-Recomputing is one forward pass over as many tokens of one context; so many contexts take so many
-times as long. Of all, the fastest repeat counts.
+A step takes one new token per context through all layers and computes the action from it, as acting
+does. The token is the last of the cached ones. The bound is reading the cache's bytes once: NumPy
+reads as many bytes on all processors, by turns with the steps. Recomputing is one forward pass over
+the tokens of one context; several contexts take as many times as long. The fastest repeats are
+reported.
 """
 
 import os
@@ -17,17 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.acting.compiled import compiled
-from agentic.bench import Row, fastest, timed
+from agentic.bench import Row, problem
+from agentic.bench.problem import at_least_one
+from agentic.bench.timing import by_turns, fastest, timed
 from agentic.errors import AgenticError, closest
 from agentic.network.cache import CACHE_DTYPES, Cache, empty_cache
-from agentic.network.config import NetworkConfig, Normalization
+from agentic.network.config import NetworkConfig
 from agentic.network.decoding import Step
 from agentic.network.stack import Parameters, bind, initialize, unstack
-from agentic.trajectory import Chain
 
-OBSERVATIONS, ACTIONS, STEPS = 24, 6, 1024
-# Of a cache that is larger, as many bytes are read to know the rate; no processor's own cache
-# holds them.
+EPISODE_LENGTH = 1024
+# The rate is measured on at most so many bytes; no processor's own cache holds them.
 LARGEST_READ = 2**30
 NOT_MEASURED = "not measured"
 
@@ -37,14 +37,14 @@ class Options:
     """Measure steps of acting through the key/value cache.
 
     Attributes:
-        tokens: cached tokens a context.
-        batch: contexts side by side.
-        cache_dtype: what keys and values are kept in: float32, bfloat16 or both.
+        tokens: cached tokens per context.
+        batch: numbers of contexts side by side.
+        cache_dtype: type of keys and values: float32, bfloat16 or both.
         layers: of the Transformer.
         heads: of the Transformer.
         width: of its tokens.
-        memory: gigabytes a cache may take; larger combinations are left out.
-        recompute: longest context, in tokens, that is computed afresh as well; 0 for none.
+        memory: gigabytes that a cache may take; larger combinations are left out.
+        recompute: longest context, in tokens, that is also recomputed; 0 for none.
         repeats: steps measured, after one that compiles.
     """
 
@@ -62,11 +62,7 @@ class Options:
         for name in self.cache_dtype:
             if name not in CACHE_DTYPES:
                 raise AgenticError(f"cache_dtype is {name!r}; {closest(name, CACHE_DTYPES)}.")
-        for name in ("layers", "heads", "width", "repeats"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if min(self.batch, default=0) < 1:
-            raise AgenticError(f"batch is {self.batch}; give numbers of at least 1.")
+        at_least_one(self, "layers", "heads", "width", "repeats", "batch")
         if min(self.tokens, default=0) <= self.repeats:
             raise AgenticError(
                 f"tokens is {self.tokens} and repeats {self.repeats}; every repeat adds a token, "
@@ -75,7 +71,7 @@ class Options:
 
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
-    """Return a row for every number of tokens, of contexts, and dtype that fits into memory."""
+    """Return a row per number of tokens, number of contexts and type, where the cache fits."""
     rows = list(_rows(options, say))
     if not rows:
         raise AgenticError(f"no cache fits into memory={options.memory:g} gigabytes; allow more.")
@@ -88,7 +84,7 @@ def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
         parameters = unstack(initialize(config, jax.random.key(0)))
         afresh = None
         if tokens <= options.recompute:
-            say(f"computing {tokens} tokens afresh")
+            say(f"recomputing {tokens} tokens")
             afresh = _recomputing(config, parameters, tokens)
         for batch in options.batch:
             for dtype in options.cache_dtype:
@@ -114,11 +110,10 @@ def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
 
 
 def _config(options: Options, tokens: int) -> NetworkConfig:
-    steps = min(tokens, STEPS)
-    return NetworkConfig(
-        OBSERVATIONS, ACTIONS, steps, trajectories=-(-tokens // steps), action_chunk=1,
-        layers=options.layers, heads=options.heads, width=options.width, dropout=0.0,
-        normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
+    steps = min(tokens, EPISODE_LENGTH)
+    return problem.network(
+        steps, -(-tokens // steps), action_chunk=1, layers=options.layers, heads=options.heads,
+        width=options.width, dropout=0.0,
     )  # fmt: skip
 
 
@@ -130,35 +125,35 @@ def _bytes(config: NetworkConfig, batch: int, tokens: int, dtype: str) -> int:
 def _decoding(
     config: NetworkConfig, parameters: Parameters, batch: int, tokens: int, dtype: str, repeats: int
 ) -> tuple[float, float]:
-    """Return the seconds of a step with `tokens` in each cache, and the bytes read in a second."""
+    """Return the seconds of a step with `tokens` in each cache, and the bytes read per second."""
     act = compiled(config, dtype)
     cache = _filled(config, batch, tokens - repeats - 1, dtype)
     latents = jnp.zeros((batch, config.width), config.dtype)
-    observations = np.zeros((batch, OBSERVATIONS), np.float32)
+    observations = np.zeros((batch, config.observation_size), np.float32)
     read = reading(min(_bytes(config, batch, tokens, dtype), LARGEST_READ))
-    steps, reads = [], []
-    for token in range(tokens - repeats - 1, tokens):
-        step = _step(config, observations, token)
 
-        def once(step: Step = step) -> None:
-            nonlocal cache, latents
-            cache, latents = act.extend(parameters, cache, latents, step)
-            np.asarray(act.act(parameters, latents, observations))
+    def once(step: Step) -> None:
+        nonlocal cache, latents
+        cache, latents = act.extend(parameters, cache, latents, step)
+        np.asarray(act.act(parameters, latents, observations))
 
-        steps.append(timed(once)[0])
-        reads.append(read())
-    return min(steps[1:]), max(reads)
+    def stepping(turn: int) -> float:
+        step = _step(config, observations, tokens - repeats - 1 + turn)
+        return timed(lambda: once(step)).clock
+
+    steps, rates = by_turns([stepping, lambda _: read()], repeats + 1)
+    return min(steps[1:]), max(rates)
 
 
 def reading(size: int) -> Callable[[], float]:
-    """Return what measures, at each call, in how many bytes a second all processors read `size`."""
+    """Return a function that measures how many bytes per second all processors read."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = np.array_split(np.ones(-(-size // 4), np.float32), count or 1)
 
     def rate() -> float:
         with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(len, parts))  # Threads are there before the clock starts.
-            seconds, _ = timed(lambda: list(pool.map(lambda part: part @ part, parts)))
+            list(pool.map(len, parts))  # starts the threads before the clock
+            seconds = timed(lambda: list(pool.map(lambda part: part @ part, parts))).clock
         return sum(part.nbytes for part in parts) / seconds
 
     return rate
@@ -180,25 +175,21 @@ def _step(config: NetworkConfig, observations: np.ndarray, token: int) -> Step:
     """Return the step that writes token `token` of every context."""
     batch = len(observations)
     zeros, each = np.zeros((batch, 1), np.float32), np.ones(batch, np.int32)
+    actions = np.zeros((batch, 1, config.action_size), np.float32)
     episode, chunk = divmod(token, config.tokens_per_trajectory)
     before = divmod(max(token - 1, 0), config.tokens_per_trajectory)
     return Step(
-        zeros[:, 0], observations, np.zeros((batch, 1, ACTIONS), np.float32), zeros, zeros,
+        zeros[:, 0], observations, actions, zeros, zeros,
         each * episode, each * chunk, each * before[0], each * before[1], np.ones(batch, bool),
     )  # fmt: skip
 
 
 def _recomputing(config: NetworkConfig, parameters: Parameters, tokens: int) -> float:
     """Return the seconds of a forward pass over `tokens` tokens of one context."""
-    lead = (1, config.trajectories, config.episode_length)
+    chain = problem.chain(config, rows=1)
     # Where whole trajectories do not add up to `tokens`, the last one is cut short.
-    mask = (np.arange(lead[1] * lead[2]) < tokens).reshape(lead)
-    zeros = np.zeros(lead, np.float32)
-    chain = Chain(
-        observations=np.zeros((*lead, OBSERVATIONS), np.float32),
-        actions=np.zeros((*lead, ACTIONS), np.float32),
-        rewards=zeros, returns_to_go=zeros, completions=zeros, mask=mask,
-    )  # fmt: skip
+    mask = (np.arange(chain.mask.size) < tokens).reshape(chain.mask.shape)
+    chain = chain._replace(mask=mask)
     forward = jax.jit(lambda parameters, chain: bind(config, parameters).latents(chain))
     jax.block_until_ready(forward(parameters, chain))
     return fastest(lambda: jax.block_until_ready(forward(parameters, chain)), 2)

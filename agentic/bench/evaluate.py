@@ -1,18 +1,18 @@
-"""Environment steps per second of evaluation, against the bare simulator and recomputed prefixes.
+"""Environment steps per second of evaluation, against the bare simulator and against recomputing.
 
-All three step the same number of environments of one task. The bare simulator is given random
-actions. Evaluation is `agentic.acting.rollout` as `agentic evaluate` uses it, with keys and values
-kept; it is timed in the first steps of every episode of a context, whose earlier episodes were
-filled in at once, and the whole context is the straight line through these times. Recomputing is
-what public code does: the whole context goes through the network again for every action. That would
-take hours, so one forward pass of one row is timed at the length of every whole episode, a step
-costs as many of them as there are environments, and lengths in between lie on straight lines.
+All three step the same number of environments of one task. The bare simulator gets random actions.
+Evaluation is `agentic.acting.rollout` as `agentic evaluate` uses it, with a cache of keys and
+values. It is timed in the first steps of each episode of a context whose earlier episodes are
+filled in at once; a straight line through these times gives the whole context. Recomputing is the
+way of public code, which takes the whole context through the network again for every action. That
+would take hours, so one forward pass of one row is timed at the length of each whole episode. A
+step costs one pass per environment, and lengths in between lie on straight lines.
 """
 
 import itertools
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -20,14 +20,14 @@ import numpy as np
 from agentic.acting.context import ContextPolicy
 from agentic.acting.grouped import ROWS, Grouped
 from agentic.acting.rollout import rollout
-from agentic.bench import fastest, timed
+from agentic.bench import Row, problem
+from agentic.bench.problem import at_least_one
+from agentic.bench.timing import fastest, timed
 from agentic.errors import AgenticError
-from agentic.hindsight import relabel
-from agentic.network.config import NetworkConfig, Normalization
 from agentic.network.stack import bind, initialize
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation
-from agentic.simulation.tasks import Task, get_task
+from agentic.simulation.tasks import get_task
 from agentic.trajectory import Chain
 
 TARGET = 500.0
@@ -37,7 +37,7 @@ WARM_UP = 10
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured.
+    """Measure how fast policies are evaluated.
 
     Attributes:
         task: task name.
@@ -46,8 +46,8 @@ class Options:
         layers: of the Transformer.
         width: of its tokens.
         action_chunk: steps that one token covers.
-        steps: first steps of every episode that are timed.
-        repeats: of the bare simulator and of recomputing, of which the fastest counts.
+        steps: number of steps at the beginning of each episode that are timed.
+        repeats: of the bare simulator and of recomputing; the fastest is reported.
     """
 
     task: str = "walker_run"
@@ -61,9 +61,8 @@ class Options:
 
     def __post_init__(self) -> None:
         length = get_task(self.task).episode_length
-        for name in ("num", "episodes", "layers", "width", "action_chunk", "steps", "repeats"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        names = ("num", "episodes", "layers", "width", "action_chunk", "steps", "repeats")
+        at_least_one(self, *names)
         if self.steps + WARM_UP > length:
             raise AgenticError(
                 f"steps is {self.steps}; an episode of {self.task} has {length}, of which "
@@ -71,16 +70,12 @@ class Options:
             )
 
 
-def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
-    """Return a row for each episode of a context and one for the whole of it."""
+def run(options: Options, say: Callable[[str], None]) -> list[Row]:
+    """Return a row for each episode of a context and one for the whole context."""
     task = get_task(options.task)
-    config = NetworkConfig(
-        task.observation_size, task.action_size, task.episode_length,
-        trajectories=options.episodes, layers=options.layers, width=options.width,
-        action_chunk=options.action_chunk,
-        normalization=Normalization(
-            (0.0,) * task.observation_size, (1.0,) * task.observation_size, TARGET
-        ),
+    config = problem.network(
+        task.episode_length, options.episodes, task.observation_size, task.action_size, TARGET,
+        layers=options.layers, width=options.width, action_chunk=options.action_chunk,
     )  # fmt: skip
     policy = ContextPolicy(config, initialize(config, jax.random.key(0)), TARGET)
     simulation = make_simulation(task.name, options.num)
@@ -88,14 +83,14 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     bare, evaluated = [], []
     for episode in episodes:
         say(f"episode {episode + 1} of {options.episodes}: filling the context")
-        lived = Lived(policy, made_up_chain(task, options.episodes, episode, ROWS))
-        # In turns, so that whatever else the machine does slows both down.
+        filled = FilledContext(policy, problem.chain(config, ROWS, present=episode, target=TARGET))
+        # By turns, so that the machine's other work slows both down.
         say(f"episode {episode + 1} of {options.episodes}: the bare simulator")
         bare.append(fastest(lambda: _bare(simulation, options.steps), options.repeats))
         say(f"episode {episode + 1} of {options.episodes}: evaluation")
-        evaluated.append(_evaluated(lived, simulation, options.steps))
+        evaluated.append(_evaluated(filled, simulation, options.steps))
     say("recomputing whole contexts")
-    recomputed = [0.0, *(_recomputed(policy, task, episode + 1, options) for episode in episodes)]
+    recomputed = [0.0, *(_recomputed(policy, episode + 1, options.repeats) for episode in episodes)]
     # Seconds of one step of all environments.
     bare, evaluated = np.array(bare) / options.steps, np.array(evaluated) / options.steps
     again = [options.num * (a + b) / 2 for a, b in itertools.pairwise(recomputed)]
@@ -107,19 +102,19 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
     return [*rows, _row("whole context", options.num, bare.mean(), whole, float(np.mean(again)))]
 
 
-class Lived:
-    """A policy of ROWS rows whose reset brings back a context that was filled before."""
+class FilledContext:
+    """A policy of ROWS rows that `reset` takes back to a context which was filled at once."""
 
     def __init__(self, policy: ContextPolicy, chain: Chain):
         self._before = policy
         policy.reset(ROWS)
         policy.prefill(chain)
-        # Or the filling would go on while something else is timed.
+        # Otherwise the filling would go on while something else is timed.
         jax.block_until_ready(policy._cache)
         self._now = policy
 
     def reset(self, batch: int | None = None) -> None:
-        """Forget what came after the filling; extending a cache takes it, so each has a copy."""
+        """Go back to the filled context, in a copy, because acting uses up the cache it extends."""
         self._now = deepcopy(self._before)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
@@ -131,19 +126,6 @@ class Lived:
     ) -> None:
         """Observe as the policy does."""
         self._now.observe(reward, done, action)
-
-
-def made_up_chain(task: Task, places: int, present: int, rows: int) -> Chain:
-    """Return a chain [rows, places, T, ...] of noise whose first `present` places are taken."""
-    rng, lead = np.random.default_rng(present), (rows, places, task.episode_length)
-    mask = np.broadcast_to((np.arange(places) < present)[:, None], lead)
-    return relabel(
-        rng.normal(size=(*lead, task.observation_size)).astype(np.float32),
-        rng.uniform(-1, 1, (*lead, task.action_size)).astype(np.float32),
-        rng.random(lead).astype(np.float32),
-        mask,
-        target=np.full(rows, TARGET),
-    )
 
 
 def at_the_middle(seconds: np.ndarray, share: float) -> float:
@@ -169,29 +151,24 @@ def _bare(simulation: Simulation, steps: int) -> None:
         simulation.step(action)
 
 
-def _evaluated(lived: Lived, simulation: Simulation, steps: int) -> float:
-    """Return the seconds of `steps` steps of a rollout, after those that warm it up."""
-    acting, seeds = Grouped(lived, simulation.num), range(simulation.num)
+def _evaluated(filled: FilledContext, simulation: Simulation, steps: int) -> float:
+    """Return the seconds of `steps` steps of a rollout, after some that warm it up."""
+    acting, seeds = Grouped(filled, simulation.num), range(simulation.num)
     stream = rollout(acting, simulation, 1, seeds)
     for _ in range(WARM_UP):
         next(stream)
-    seconds, _ = timed(lambda: [next(stream) for _ in range(steps)])
-    return seconds
+    return timed(lambda: [next(stream) for _ in range(steps)]).clock
 
 
-def _recomputed(policy: ContextPolicy, task: Task, episodes: int, options: Options) -> float:
+def _recomputed(policy: ContextPolicy, episodes: int, repeats: int) -> float:
     """Return the seconds of one forward pass over one context of whole episodes."""
-    chain = made_up_chain(task, episodes, episodes, rows=1)
+    chain = problem.chain(replace(policy.config, trajectories=episodes), rows=1, target=TARGET)
     forward = jax.jit(lambda parameters, chain: bind(policy.config, parameters)(chain))
     jax.block_until_ready(forward(policy.parameters, chain))
-    return fastest(
-        lambda: jax.block_until_ready(forward(policy.parameters, chain)), options.repeats
-    )
+    return fastest(lambda: jax.block_until_ready(forward(policy.parameters, chain)), repeats)
 
 
-def _row(
-    where: str, num: int, bare: float, evaluated: float, recomputed: float
-) -> dict[str, str | float]:
+def _row(where: str, num: int, bare: float, evaluated: float, recomputed: float) -> Row:
     return {
         "measured in": where,
         "environments": num,

@@ -1,27 +1,27 @@
 """Bytes of one training step against tokens, and the longest context that fits a device.
 
-Nothing runs: a step's loss and gradient are compiled for chains that need not exist, and
-XLA's analysis of the program says what it holds at once. Variants of one model:
+Nothing runs. A step's loss and gradient are compiled, and XLA's analysis of the program says how
+many bytes it holds at once. The variants of a network:
 
-    vanilla             dense attention; all that the backward pass needs is kept
-    memory-efficient    attention in blocks, the feed-forward network whole (Rabe & Staats,
+    vanilla             dense attention; everything that the backward pass needs is kept
+    memory-efficient    attention in blocks, the feed-forward network in one piece (Rabe & Staats,
                         arXiv 2112.05682: the baseline of arXiv 2305.19370)
-      recomputed        the same, and layers are computed again from their inputs
+      recomputed        as before, but layers are computed again from their inputs
     blockwise           the feed-forward network in blocks too
-      attention kept    the same, and layers are computed again, all but attention
-      recomputed        the same, and layers are computed again from their inputs
+      attention kept    as before, but layers are computed again, except for attention
+      recomputed        as before, but layers are computed again from their inputs
 
-Offloading is left out: on a CPU the host's memory is the device's, and the analysis says no more.
+Offloading is left out, because on a CPU the host's memory is also the device's.
 
-The bytes of attention in blocks grow linearly and those of dense attention quadratically with the
-tokens; contexts are read off the line through chains of 4 and 8 trajectories, or the parabola
-through 1, 2 and 4 of them. The analysis is that of the backend at hand: on a CPU, bfloat16 products
-are made in float32, so that its bytes for bfloat16 are too many; a GPU has other kernels and
+The bytes grow linearly with the tokens where attention works in blocks, and quadratically where it
+is dense. Contexts are read off the line through chains of 4 and 8 trajectories, or off the parabola
+through chains of 1, 2 and 4. The analysis is that of this machine's backend. A CPU computes
+bfloat16 products in float32, so its bytes for bfloat16 are too many. A GPU has other kernels and
 workspaces.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -29,8 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.attention import blockwise_attention, dense_attention
+from agentic.bench import Row, problem
+from agentic.bench.problem import at_least_one
 from agentic.errors import AgenticError, closest
-from agentic.network.config import NetworkConfig, Normalization, preset
+from agentic.network.config import NetworkConfig, preset
 from agentic.network.stack import Remat, count, initialize, run_layers
 from agentic.network.tokens import flatten
 from agentic.training.loop import (
@@ -39,19 +41,16 @@ from agentic.training.loop import (
     make_optimizer,
     squared_error,
 )
-from agentic.trajectory import Chain
 
-# Of walker, the domain of the papers' chains.
-OBSERVATIONS, ACTIONS = 24, 6
-# Of 4, 8, 32 and 128 trajectories of 1000 steps: the papers train on the last two.
+# The tokens of 4, 8, 32 and 128 trajectories of 1000 steps; the papers train on the last two.
 CHAIN_TOKENS = (16_000, 32_000, 128_000, 512_000)
 
 
 class Variant(NamedTuple):
     """One way to run the layers."""
 
-    attend: Callable | None  # what the dispatcher picks if None
-    whole: bool  # the feed-forward network sees all tokens at once
+    attend: Callable | None  # None lets the dispatcher choose
+    whole: bool  # whether the feed-forward network takes all tokens at once
     remat: Remat
 
 
@@ -67,16 +66,16 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Measure what a training step holds in memory, without running it.
+    """Measure the bytes of a training step without running it.
 
     Attributes:
-        model: presets, such as 350m 1b.
-        variants: which of them; ratios need "vanilla" and "memory-efficient".
-        trajectories: length of the chain that is asked to fit.
+        model: names of presets, such as 350m 1b.
+        variants: names of variants; ratios need "vanilla" and "memory-efficient".
+        trajectories: length of the chain that should fit.
         steps: of a trajectory.
         dtype: of activations: "float32" or "bfloat16".
         budgets: gigabytes of a device.
-        devices: among which state and context are divided evenly.
+        devices: number of devices that share state and context evenly.
     """
 
     model: tuple[str, ...] = ("350m",)
@@ -95,22 +94,20 @@ class Options:
                 raise AgenticError(f"variants has {name!r}; {closest(name, VARIANTS)}.")
         if not self.model or not self.variants:
             raise AgenticError("model or variants is empty; give one of each at least.")
-        for name in ("trajectories", "steps", "devices"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        at_least_one(self, "trajectories", "steps", "devices")
         if not self.budgets or min(self.budgets) < 1:
             raise AgenticError(f"budgets is {self.budgets}; give gigabytes, such as 16 40 80.")
 
 
 class Bytes(NamedTuple):
-    """What a step holds all the time (state, gradient, batch), and what comes and goes."""
+    """The bytes that a step holds all the time (state, gradient, batch), and the temporary ones."""
 
     held: int
     temporary: int
 
 
-def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
-    """Return a row for every model and variant."""
+def run(options: Options, say: Callable[[str], None]) -> list[Row]:
+    """Return a row per model and variant."""
     rows = []
     for model in options.model:
         laws = {}
@@ -138,7 +135,7 @@ def chain_gradient(config: NetworkConfig, variant: Variant) -> Callable:
 
 
 def training_step(config: NetworkConfig, variant: Variant) -> Callable:
-    """Return the jitted step (state, chain) -> (state, loss), which takes over the state."""
+    """Return the jitted step (state, chain) -> (state, loss), which donates the state."""
     optimizer, gradient_of = make_optimizer(TrainingConfig()), chain_gradient(config, variant)
 
     def step(state, chain):
@@ -150,19 +147,18 @@ def training_step(config: NetworkConfig, variant: Variant) -> Callable:
     return jax.jit(step, donate_argnums=0)
 
 
-def step_bytes(config: NetworkConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
-    """Return what one training step on one chain holds, by XLA's analysis of loss and gradient.
+def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
 
-    AdamW works element by element, in place: its two moments are added to what is held.
+
+def step_bytes(config: NetworkConfig, variant: Variant, trajectories: int, steps: int) -> Bytes:
+    """Return the bytes of one training step on one chain, by XLA's analysis of loss and gradient.
+
+    AdamW works in place, element by element, so its two moments are added to the bytes held.
     """
     parameters = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
-    lead = (1, trajectories, steps)
-    one = jax.ShapeDtypeStruct(lead, jnp.float32)
-    chain = Chain(
-        jax.ShapeDtypeStruct((*lead, OBSERVATIONS), jnp.float32),
-        jax.ShapeDtypeStruct((*lead, ACTIONS), jnp.float32),
-        one, one, one, jax.ShapeDtypeStruct(lead, jnp.bool_),
-    )  # fmt: skip
+    shape = replace(config, trajectories=trajectories, episode_length=steps)
+    chain = jax.tree.map(_shape_of, problem.chain(shape, rows=1))
     with jax.numpy_dtype_promotion("standard"):
         program = jax.jit(chain_gradient(config, variant)).lower(parameters, chain).compile()
     found = program.memory_analysis()
@@ -170,26 +166,24 @@ def step_bytes(config: NetworkConfig, variant: Variant, trajectories: int, steps
     return Bytes(held, found.temp_size_in_bytes)
 
 
-def policy(
+def network(
     model: str, variant: Variant, trajectories: int, steps: int, dtype: str
 ) -> NetworkConfig:
-    """Return a preset on chains of four tokens a step, as in the papers, without dropout."""
+    """Return a preset on chains of four tokens per step, as in the papers, without dropout."""
     tokens = trajectories * steps * 4
-    return NetworkConfig(
-        OBSERVATIONS, ACTIONS, steps, trajectories, inputs="Rsar", joint=False, action_chunk=1,
-        dropout=0.0, dtype=dtype, block=tokens if variant.whole else NetworkConfig.block,
-        normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
-        **preset(model)._asdict(),
+    return problem.network(
+        steps, trajectories, inputs="Rsar", joint=False, action_chunk=1, dropout=0.0, dtype=dtype,
+        block=tokens if variant.whole else NetworkConfig.block, **preset(model)._asdict(),
     )  # fmt: skip
 
 
 def compiled_trajectories(name: str) -> tuple[int, ...]:
-    """Return the lengths of the chains that are compiled for a variant; the rest follows."""
+    """Return the lengths of the chains that are compiled for a variant."""
     return (1, 2, 4) if name == "vanilla" else (4, 8)
 
 
 class Law(NamedTuple):
-    """Bytes as a polynomial of the tokens, and what it was read off."""
+    """Bytes as polynomials of the tokens, and numbers of the compiled steps."""
 
     temporary: np.ndarray
     total: np.ndarray
@@ -202,7 +196,7 @@ def _law(options: Options, model: str, name: str) -> Law:
     variant, points = VARIANTS[name], compiled_trajectories(name)
     found = []
     for n in points:
-        config = policy(model, variant, n, options.steps, options.dtype)
+        config = network(model, variant, n, options.steps, options.dtype)
         found.append(step_bytes(config, variant, n, options.steps))
     tokens = np.array(points, np.float64) * options.steps * 4
     temporary = np.array([x.temporary for x in found], np.float64)
@@ -216,7 +210,7 @@ def _law(options: Options, model: str, name: str) -> Law:
 
 
 def _contexts(options: Options, law: Law) -> list[int]:
-    """Return the most tokens whose step fits each budget: 0 where not even the state does."""
+    """Return the most tokens whose step fits each budget; 0 where the state alone does not fit."""
     found = []
     for budget in options.budgets:
         polynomial = law.total.copy()
@@ -252,5 +246,5 @@ def _row(options: Options, model: str, name: str, laws: dict, contexts: dict) ->
 
 
 def _ratio(mine: list[int], other: list[int] | None) -> float:
-    """Compare contexts at the largest budget; 0 where the other has none or was not asked for."""
+    """Compare contexts at the largest budget; 0 where the other is empty or was not measured."""
     return mine[-1] / other[-1] if other is not None and other[-1] else 0.0

@@ -1,7 +1,7 @@
-"""Relabelling: rewards of stored states, in a batch and in dm_control's own loop.
+"""Relabelling: the rewards of stored states, in a batch and in dm_control's own loop.
 
-The loop is how ExoRL relabels: `reset_context`, `set_state`, `get_reward`, one state at a time.
-Both see the same states, of a short random rollout, and must give the same rewards.
+The loop is ExoRL's way of relabelling: `reset_context`, `set_state`, `get_reward`, one state at a
+time. Both compute the same states, of a short rollout with random actions, and must agree.
 """
 
 from collections.abc import Callable
@@ -9,25 +9,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agentic.bench import Row, fastest
+from agentic.bench import Row
+from agentic.bench.problem import at_least_one, random_episodes
+from agentic.bench.timing import fastest
 from agentic.errors import AgenticError
 from agentic.simulation import dm_environment, make_simulation, rewards
 from agentic.simulation.tasks import get_task
 
 # Rewards are compared in float64; the two ways round differently in the last places.
 TOLERANCE = 1e-9
+ROLLOUT_ROWS = 16
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is relabelled, and how often.
+    """Measure how fast stored states get their rewards.
 
     Attributes:
-        tasks: tasks that dm_control's suite has itself.
-        states: states for the batch.
-        loop_states: states for the loop, the first ones.
+        tasks: tasks of dm_control's own suite.
+        states: how many the batch computes.
+        loop_states: how many the loop computes, the first ones of them.
         threads: numbers of threads for the batch.
-        repeats: the fastest of this many counts.
+        repeats: counts, of which the fastest is reported.
         seed: of the rollout.
     """
 
@@ -38,24 +41,26 @@ class Options:
     repeats: int = 5
     seed: int = 0
 
+    def __post_init__(self):
+        at_least_one(self, "states", "loop_states", "threads", "repeats")
+
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
-    """Return a row per task and number of threads: microseconds a state, and their ratio.
+    """Return a row per task and number of threads: microseconds per state, and their ratio.
 
-    The minutes that ten million states would take are extrapolated from that.
+    The minutes for ten million states are extrapolated.
     """
     rows = []
     for task in options.tasks:
         say(f"{task}: recording {options.states} states")
         physics, actions = record(task, options.states, options.seed)
-        count = min(options.loop_states, len(physics))
+        few = physics[: options.loop_states]
         say(f"{task}: relabelling")
         loop = dm_control_loop(task)
-        expected = loop(physics[:count])
-        error = np.abs(rewards(task, physics[:count]) - expected).max()
+        error = np.abs(rewards(task, few) - loop(few)).max()
         if not error <= TOLERANCE:
             raise AgenticError(f"{task}: the two ways differ by {error}; they must agree.")
-        slow = fastest(lambda: loop(physics[:count]), options.repeats) / count  # noqa: B023
+        slow = fastest(lambda: loop(few), options.repeats) / len(few)  # noqa: B023
         for threads in options.threads:
             rewards(task, physics[:1], actions[:1], threads)  # loads the model
             fast = fastest(
@@ -76,26 +81,26 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def record(task: str, states: int, seed: int, rows: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Return physics [K, P] and the actions [K, A] that led there, of uniformly random actions."""
-    simulation, rng = make_simulation(task, num=rows), np.random.default_rng(seed)
-    steps, length = -(-states // rows), simulation.task.episode_length
-    physics, actions = [], []
-    for step in range(steps):
-        if step % length == 0:
-            seeds = [(seed, step, row) for row in range(rows)]
-            simulation.reset(np.arange(rows), seeds)
-        actions.append(rng.uniform(-1, 1, (rows, simulation.task.action_size)))
-        simulation.step(actions[-1])
-        physics.append(simulation.physics)
-    return np.concatenate(physics)[:states], np.concatenate(actions)[:states]
+def record(task: str, states: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return physics [K, P] of random episodes, and the actions [K, A] that led to each state."""
+    simulation = make_simulation(task, num=ROLLOUT_ROWS)
+    length, steps = simulation.task.episode_length, -(-states // ROLLOUT_ROWS)
+    parts = [
+        random_episodes(simulation, min(length, steps - first), seed + first)
+        for first in range(0, steps, length)
+    ]
+    physics, actions = (
+        np.concatenate([part[:, 1:].reshape(-1, part.shape[-1]) for part in arrays])
+        for arrays in zip(*((each.physics, each.actions) for each in parts), strict=True)
+    )
+    return physics[:states], actions[:states]
 
 
 def dm_control_loop(task: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return ExoRL's way to relabel: physics [K, P] -> rewards [K], control at zero."""
+    """Return ExoRL's way to relabel: physics [K, P] -> rewards [K], with actuators at zero."""
     spec = get_task(task)
     if spec.suite_task != spec.goal:
-        raise AgenticError(f"{task} is not in dm_control's suite, which alone has a loop to race.")
+        raise AgenticError(f"{task} is not in dm_control's suite, so there is no loop to race.")
     env = dm_environment.load(spec)
 
     def loop(states: np.ndarray) -> np.ndarray:

@@ -1,14 +1,13 @@
-"""A ring's devices: what each computes and holds, as devices and tokens grow together.
+"""The work and the memory of each device of a ring, as devices and tokens grow together.
 
-Nothing runs. Work is counted in pairs of blocks that ring attention computes (`block_products`),
-the largest device's over the mean, in zigzag order and in shares in order. Memory is XLA's analysis
-of a program for that many of the machine's devices (a CPU gives as many as are asked for): of a
-training step on one chain, with a model of three layers whose attention has that shape, and of
-attention's forward and backward pass alone.
+Nothing runs. Work is the number of block pairs that ring attention computes (`block_products`): the
+device with the most over the mean, once with tokens in zigzag order and once in plain order. Memory
+is XLA's analysis of a program for so many devices (a CPU simulates any number): a training step on
+one chain by a network of three layers whose attention has the given shape, and the forward and
+backward pass of attention alone.
 """
 
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,25 +19,21 @@ import numpy as np
 from agentic.attention import BlockSpec, ring_attention, zigzag
 from agentic.attention.balance import balance, block_products
 from agentic.attention.blocks import default_blocks
-from agentic.bench import Row
+from agentic.bench import Row, problem
+from agentic.bench.problem import at_least_one, pair
 from agentic.errors import AgenticError
-from agentic.network.config import NetworkConfig, Normalization
 from agentic.training.loop import TrainingConfig, state_like
 from agentic.training.mesh import MeshShape, make_mesh
 from agentic.training.sharded import deal, make_mesh_step, place_share
-from agentic.trajectory import Chain
-
-# Of walker.
-OBSERVATIONS, ACTIONS = 24, 6
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure what the devices of a ring compute and hold.
+    """Measure the work and the memory of each device of a ring.
 
     Attributes:
         devices: sizes of the ring.
-        tokens: of one device; several for several sizes.
+        tokens: numbers of tokens per device.
         shapes: heads times their size, such as 1x128 16x64.
     """
 
@@ -48,19 +43,16 @@ class Options:
 
     def __post_init__(self):
         for shape in self.shapes:
-            if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", shape):
-                raise AgenticError(f"shapes has {shape!r}; give heads times size, such as 16x64.")
-        for name in ("devices", "tokens"):
-            if min(getattr(self, name), default=0) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; give numbers from 1 on.")
+            pair("shapes", shape, "heads times size")
+        at_least_one(self, "devices", "tokens")
 
 
 def run(options: Options, say: Callable[[str], None]) -> list[Row]:
-    """Return a row for every shape, tokens of a device, and size of the ring."""
-    _want(max(options.devices))
+    """Return a row per shape, number of tokens and size of the ring."""
+    _request_devices(max(options.devices))
     rows = []
     for shape in options.shapes:
-        heads, size = map(int, shape.split("x"))
+        heads, size = pair("shapes", shape, "heads times size")
         for tokens in options.tokens:
             first = ()
             for devices in options.devices:
@@ -89,22 +81,13 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 
 
 def step_bytes(devices: int, tokens: int, heads: int, size: int) -> int:
-    """Return the temporary bytes of one device in a training step on one chain, one token a step.
+    """Return the temporary bytes of one device in a training step on one chain, one token per step.
 
     The chain has one trajectory of `tokens` steps for each device.
     """
-    config = NetworkConfig(
-        OBSERVATIONS, ACTIONS, tokens, devices, action_chunk=1, heads=heads, width=heads * size,
-        normalization=Normalization((0.0,) * OBSERVATIONS, (1.0,) * OBSERVATIONS),
-    )  # fmt: skip
+    config = problem.network(tokens, devices, action_chunk=1, heads=heads, width=heads * size)
     training, mesh = TrainingConfig(loss="all"), make_mesh(MeshShape(sequence=devices))
-    lead = (1, devices, tokens)
-    one = np.zeros(lead, np.float32)
-    chain = Chain(
-        np.zeros((*lead, OBSERVATIONS), np.float32), np.zeros((*lead, ACTIONS), np.float32),
-        one, one, one, np.ones(lead, bool),
-    )  # fmt: skip
-    share = place_share(deal(config, "all", mesh)(chain), mesh)
+    share = place_share(deal(config, "all", mesh)(problem.chain(config, rows=1)), mesh)
     step = make_mesh_step(config, training, mesh)
     program = step.lower(state_like(config, training, mesh), share).compile()
     return program.memory_analysis().temp_size_in_bytes
@@ -137,8 +120,8 @@ def attention_bytes(
     return program.memory_analysis().temp_size_in_bytes
 
 
-def _want(devices: int) -> None:
-    """Ask for that many devices of a CPU, which is possible until the first is used."""
+def _request_devices(devices: int) -> None:
+    """Ask for so many CPU devices, which is possible until the first is used."""
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", devices)
     if len(jax.devices()) < devices:

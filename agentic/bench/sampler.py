@@ -1,10 +1,10 @@
-"""How fast chains are sampled from a store, beside numpy copying the same bytes.
+"""How fast chains are sampled from a store, against numpy copying the same bytes.
 
-A batch is observations, actions and rewards out of a memory map, and labels and a mask: the sampler
-draws, sorts, gathers and labels; numpy indexes the map with other episodes and copies labels and a
-mask that are there already. Both make new arrays in one thread, in turns. Speeds are those of
-batches asked for back to back. What is drawn ahead is also asked for at the pace of training steps
-that are twice as long as a draw: `ms waited` is how long such a step waits for its batch.
+A batch holds observations, actions and rewards from a memory map, labels and a mask. The sampler
+draws, sorts, copies and labels. Numpy indexes the map with other episodes and copies labels and a
+mask that exist already. Both make new arrays in one thread, by turns. Speeds are those of batches
+that are asked for back to back. Batches that are drawn ahead are also asked for at the pace of
+training steps that take twice as long as a draw; `ms waited` is the time that such a step waits.
 """
 
 import tempfile
@@ -15,7 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from agentic.bench import Row
+from agentic.bench.problem import at_least_one
 from agentic.bench.synthetic_store import write_synthetic_store
+from agentic.bench.timing import by_turns, timed
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.load import load_dataset
 from agentic.dataset.prefetch import Prefetch
@@ -28,14 +31,13 @@ class Options:
     """Measure how fast chains are sampled.
 
     Attributes:
-        task: whose observations and actions the made-up store imitates.
+        task: the store imitates its observations and actions.
         episodes, steps: of the store; the default has 0.25 GB.
         trajectories: lengths of chains to measure.
-        batch_size: chains a batch.
+        batch_size: chains per batch.
         repeats: batches measured; medians are reported.
-        memory: megabytes for batches drawn ahead.
-        folder: where the store is written for the time being; by default where the system keeps
-            temporary files.
+        memory: megabytes for batches that are drawn ahead.
+        folder: where the temporary store goes; by default the system's folder for such files.
     """
 
     task: str = "walker_run"
@@ -48,14 +50,7 @@ class Options:
     folder: Path | None = None
 
     def __post_init__(self):
-        for name in ("episodes", "steps", "batch_size", "repeats", "memory"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not self.trajectories or min(self.trajectories) < 1:
-            raise AgenticError(
-                f"trajectories is {self.trajectories}; give lengths of chains of at least 1, such "
-                "as 4 32 128."
-            )
+        at_least_one(self, "episodes", "steps", "batch_size", "repeats", "memory", "trajectories")
         if max(self.trajectories) > self.episodes:
             raise AgenticError(
                 f"trajectories is {max(self.trajectories)} and episodes {self.episodes}; a chain "
@@ -63,8 +58,8 @@ class Options:
             )
 
 
-def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | float]]:
-    """Write the store, measure, remove it, and return a row for every length of chain and way."""
+def run(options: Options, say: Callable[[str], None]) -> list[Row]:
+    """Return a row per length of chain, drawn in the loop and drawn ahead."""
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         store = Path(folder) / "made_up.h5"
         say(f"writing {options.episodes} episodes of {options.steps} steps to {folder}")
@@ -77,7 +72,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[dict[str, str | fl
         return rows
 
 
-def _measure(data: Dataset, n: int, options: Options) -> Iterator[dict[str, str | float]]:
+def _measure(data: Dataset, n: int, options: Options) -> Iterator[Row]:
     sampler = ChainSampler(data, trajectories=n, batch_size=options.batch_size)
     arrays = [np.asarray(array) for array in (data.observations, data.actions, data.rewards)]
     batch = sampler(0)
@@ -87,20 +82,22 @@ def _measure(data: Dataset, n: int, options: Options) -> Iterator[dict[str, str 
     def copied(indices: np.ndarray) -> list[np.ndarray]:
         return [array[indices] for array in arrays] + [array.copy() for array in ready]
 
-    sampling, copying, waiting = [], [], []
-    for step in range(options.repeats):
-        other, _ = sampler.draw(options.repeats + step)
-        sampling.append(_seconds(sampler, step))
-        copying.append(_seconds(copied, other))
-    draw, copy = float(np.median(sampling)), float(np.median(copying))
+    def copying(turn: int) -> float:
+        other, _ = sampler.draw(options.repeats + turn)
+        return timed(lambda: copied(other)).clock
+
+    measures = [lambda turn: timed(lambda: sampler(turn)).clock, copying]
+    draw, copy = (float(np.median(x)) for x in by_turns(measures, options.repeats))
+    back_to_back, waited = [], []
     with Prefetch(sampler, options.memory * 10**6) as ahead:
-        back_to_back = float(np.median([_seconds(ahead, step) for step in range(options.repeats)]))
         for step in range(options.repeats):
-            waiting.append(_seconds(ahead, options.repeats + step))
+            back_to_back.append(timed(lambda: ahead(step)).clock)  # noqa: B023
+        for step in range(options.repeats, 2 * options.repeats):
+            waited.append(timed(lambda: ahead(step)).clock)  # noqa: B023
             time.sleep(2 * draw)
     for drawn, seconds, wait in (
         ("in the loop", draw, draw),
-        ("ahead", back_to_back, float(np.median(waiting))),
+        ("ahead", float(np.median(back_to_back)), float(np.median(waited))),
     ):
         yield {
             "trajectories": n,
@@ -112,12 +109,3 @@ def _measure(data: Dataset, n: int, options: Options) -> Iterator[dict[str, str 
             "of copying": copy / seconds,
             "ms waited": wait * 1e3,
         }
-
-
-def _seconds(work: Callable[[object], object], argument: object) -> float:
-    start = time.perf_counter()
-    result = work(argument)
-    seconds = time.perf_counter() - start
-    # Given back after the clock has stopped, for all alike.
-    del result
-    return seconds

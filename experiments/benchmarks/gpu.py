@@ -1,25 +1,26 @@
-"""What a GPU makes of long chains: `python -m experiments.benchmarks.gpu --out DIR`.
+"""Long chains on a GPU: `python -m experiments.benchmarks.gpu --out DIR`.
 
-One command for a machine with a GPU (about 80 GB for the whole of it), needing the repository, its
-dependencies and JAX for that GPU. In DIR, gpu.json is written anew after every part, so that a
-crash loses nothing; a part that fails says so there, and the next one starts. Called again, the
-command keeps the parts that are done on the same device with the same versions and runs the others.
+The command needs the repository, its dependencies and JAX for the GPU; all parts together need
+about 80 GB of GPU memory. It writes DIR/gpu.json again after every part, so that a crash loses
+nothing. A part that fails is noted there, and the next one starts. A second call keeps the parts
+that are done on the same device with the same versions, and runs the others.
 
     products     rate of a large matrix product in bfloat16
     error        of cuDNN and ours against dense attention in float32: |x - y| / |y| of the output
                  and of dq, dk, dv
     attention    forward, and forward and backward, causal, bfloat16: cuDNN, ours, ours by blocks
-    training     the 350m preset in bfloat16, one chain of 32 and of 128 trajectories x 1000 steps x
-                 4 tokens: 128,000 and 512,000 tokens, attention's output kept and all else computed
-                 again, or all: seconds, tokens a second, share of the peak, memory. 350m-d128 has 8
-                 heads of 128 in place of 16 of 64: as many weights and operations
+    training     the 350m preset in bfloat16 on one chain of 32 or 128 trajectories x 1000 steps x
+                 4 tokens (128,000 or 512,000 tokens). The backward pass recomputes everything, or
+                 everything but attention's output. Reported: seconds, tokens per second, share of
+                 the peak, memory. 350m-d128 has 8 heads of 128 channels instead of 16 of 64, with
+                 as many weights and operations
 
-JAX takes three quarters of a GPU's memory unless XLA_PYTHON_CLIENT_MEM_FRACTION=.95 says more,
-which 512,000 tokens in 80 GB need. Dropout is off.
+JAX takes three quarters of a GPU's memory. Chains of 512,000 tokens in 80 GB need more:
+XLA_PYTHON_CLIENT_MEM_FRACTION=.95. Dropout is off.
 
-Work is model FLOPs: backward is twice forward and what is computed again counts nothing; of
-attention alone, backward is 2.5 times forward, as is usual there. Steps that take half a minute are
-run once. Elsewhere, or with --toy, the same parts run at toy size.
+Operations are those of the model: backward is twice forward, and recomputing counts nothing. For
+attention alone, backward is 2.5 times forward, as is usual there. Steps of half a minute or more
+run once. On another device, or with --toy, the same parts run at toy size.
 """
 
 import argparse
@@ -37,8 +38,9 @@ import numpy as np
 
 from agentic import provenance
 from agentic.attention import BlockSpec, blockwise_attention, dense_attention, flash_attention
-from agentic.bench.memory import Variant, policy, training_step
-from agentic.bench.train import chain, flops
+from agentic.bench.memory import Variant, network, training_step
+from agentic.bench.problem import chain
+from agentic.bench.train import flops
 from agentic.network.config import PRESETS
 from agentic.network.stack import Remat
 from agentic.training.loop import TrainingConfig, initial_state
@@ -49,13 +51,19 @@ PEAKS = {"H100": 989, "H200": 989, "A100": 312}
 LONG = 30.0
 
 
-def main(arguments: list[str] | None = None) -> None:
+Parts = list[tuple[str, Callable[[float], dict]]]
+
+
+def main(
+    arguments: list[str] | None = None, parts_of: Callable[[bool, bool, int], Parts] | None = None
+) -> None:
+    """Parse and run; `parts_of` takes the place of `parts`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of gpu.json")
     parser.add_argument("--toy", action="store_true", help="toy sizes, as without a GPU")
-    parser.add_argument("--only", nargs="+", default=[""], help="parts whose names start so")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts whose names start like this")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each part; their median")
-    parser.add_argument("--commit", help="of this code, where it is no checkout")
+    parser.add_argument("--commit", help="of this code, outside of a checkout")
     options = parser.parse_args(arguments)
     gpu = jax.default_backend() == "gpu"
     options.out.mkdir(parents=True, exist_ok=True)
@@ -70,14 +78,14 @@ def main(arguments: list[str] | None = None) -> None:
     }
     document["parts"] = done(options.out / "gpu.json", document)
     peak = next((float(x) for name, x in PEAKS.items() if name in device.device_kind), None)
-    for name, work in parts(document["toy"], gpu, options.repeats):
+    for name, work in (parts_of or parts)(document["toy"], gpu, options.repeats):
         if name in document["parts"] or not name.startswith(tuple(options.only)):
             continue
         most = peak or document["parts"].get("products", {}).get("TFLOP/s", 1.0)
         started = time.perf_counter()
         try:
             found = work(most)
-        except Exception as error:  # a part that fails must not take the others along
+        except Exception as error:  # the other parts must still run
             first = (str(error).splitlines() or [""])[0]
             found = {"failed": f"{type(error).__name__}: {first[:300]}"}
         took = {"part s": time.perf_counter() - started, "commit": commit}
@@ -87,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def done(path: Path, document: dict) -> dict:
-    """Return the parts that need not run again: those of the same device and versions."""
+    """Return the finished parts, if they come from the same device and versions."""
     if not path.exists():
         return {}
     before = json.loads(path.read_text())
@@ -96,7 +104,7 @@ def done(path: Path, document: dict) -> dict:
     return {name: part for name, part in before["parts"].items() if "failed" not in part}
 
 
-def parts(toy: bool, gpu: bool, repeats: int) -> list[tuple[str, Callable]]:
+def parts(toy: bool, gpu: bool, repeats: int) -> Parts:
     """Return the parts by name, as functions of the peak in TFLOP/s."""
     heads, size = (2, 16) if toy else (16, 64)
     few, some, many, most = (128, 128, 256, 256) if toy else (1024, 4096, 16384, 131072)
@@ -171,7 +179,7 @@ def errors(attend: Callable, shape: tuple[int, ...], _) -> dict:
 
 
 def _whole(q, k, v, *, causal):
-    """Attend by cuDNN with lengths, as the policy does, which here are all there is."""
+    """Attend by cuDNN with the rows' lengths, as the network does; here every row is full."""
     lengths = jnp.full(q.shape[0], q.shape[1], jnp.int32)
     return flash_attention(q, k, v, causal=causal, lengths=lengths)
 
@@ -192,10 +200,10 @@ def attention(attend: Callable, shape: tuple[int, ...], repeats: int, peak: floa
 
 
 def training(model: str, n: int, steps: int, remat: Remat, repeats: int, peak: float) -> dict:
-    """Return what steps on one chain of n trajectories cost: time, share of the peak, memory."""
+    """Return the time, share of the peak and memory of steps on one chain of n trajectories."""
     name, _, _ = model.partition("-d128")
     variant = Variant(None, False, remat)
-    config = policy(name, variant, n, steps, "bfloat16")
+    config = network(name, variant, n, steps, "bfloat16")
     if model != name:
         width = PRESETS[name].width
         config = dataclasses.replace(config, heads=width // 128)
@@ -230,7 +238,7 @@ def training(model: str, n: int, steps: int, remat: Remat, repeats: int, peak: f
 
 
 def device_stats() -> dict:
-    """Return what the allocator of the first device counts, where it does."""
+    """Return the statistics of the first device's allocator, where it keeps any."""
     return jax.devices()[0].memory_stats() or {}
 
 

@@ -1,4 +1,4 @@
-"""The sampler's benchmark measures what it says, cleans up, and refuses what cannot be."""
+"""The sampler's benchmark measures both ways, cleans up, and refuses wrong options."""
 
 import pytest
 
@@ -26,8 +26,8 @@ def test_every_length_of_chain_is_measured_both_ways(tmp_path):
     ("fields", "sentence"),
     [
         ({"repeats": 0}, "repeats is 0; it must be at least 1"),
-        ({"trajectories": ()}, r"trajectories is \(\); give lengths of chains of at least 1"),
-        ({"trajectories": (4, 0)}, r"trajectories is \(4, 0\); give lengths of chains"),
+        ({"trajectories": ()}, r"trajectories is \(\); give one or more numbers of at least 1"),
+        ({"trajectories": (4, 0)}, r"trajectories is \(4, 0\); give one or more numbers"),
         ({"episodes": 100}, "trajectories is 128 and episodes 100; .* take at least 128 episodes"),
     ],
 )

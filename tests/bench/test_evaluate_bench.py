@@ -1,4 +1,4 @@
-"""Laws: a row an episode and one for the whole; a lived context comes back; lines are straight."""
+"""Laws: a row per episode and one for the whole; a filled context comes back; costs are lines."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,9 @@ from support import compiling, synthetic
 
 from agentic.acting.context import ContextPolicy
 from agentic.acting.grouped import ROWS
-from agentic.bench import evaluate as bench
-from agentic.bench.evaluate import Lived, Options, at_the_middle, made_up_chain, run
+from agentic.bench import problem
+from agentic.bench.evaluate import TARGET, FilledContext, Options, at_the_middle, run
 from agentic.errors import AgenticError
-from agentic.network.config import NetworkConfig
 from agentic.simulation.tasks import get_task
 
 SMALL = Options(
@@ -32,28 +31,31 @@ def test_a_row_for_every_episode_and_one_for_the_whole_context():
     assert said[-1] == "recomputing whole contexts" and len(said) == 7
 
 
-def test_resetting_brings_the_lived_context_back_and_it_is_seen():
+def test_resetting_brings_the_filled_context_back_and_the_policy_sees_it():
     task = get_task("jaco_reach_top_left")
-    config = NetworkConfig(
-        task.observation_size, task.action_size, task.episode_length, trajectories=2, layers=1,
-        width=8, action_chunk=50, normalization=synthetic.Normalization((0.0,) * 42, (1.0,) * 42),
+    config = problem.network(
+        task.episode_length, 2, task.observation_size, task.action_size, layers=1, width=8,
+        action_chunk=50,
     )  # fmt: skip
-    policy = ContextPolicy(config, synthetic.parameters(config), bench.TARGET)
+    policy = ContextPolicy(config, synthetic.parameters(config), TARGET)
     observation = np.ones((ROWS, task.observation_size), np.float32)
 
-    def acts(lived):
-        lived.reset(ROWS)
+    def acts(filled):
+        filled.reset(ROWS)
         found = []
         for _ in range(2):
-            found.append(lived.act(observation))
-            lived.observe(np.ones(ROWS), np.zeros(ROWS, bool))
+            found.append(filled.act(observation))
+            filled.observe(np.ones(ROWS), np.zeros(ROWS, bool))
         return np.stack(found)
 
-    full = Lived(policy, made_up_chain(task, 2, 1, ROWS))
+    def chain(present):
+        return problem.chain(config, ROWS, present, TARGET)
+
+    full = FilledContext(policy, chain(1))
     first = acts(full)
     np.testing.assert_array_equal(acts(full), first)
-    empty = ContextPolicy(config, policy.parameters, bench.TARGET)
-    assert np.abs(acts(Lived(empty, made_up_chain(task, 2, 0, ROWS))) - first).max() > 1e-4
+    empty = ContextPolicy(config, policy.parameters, TARGET)
+    assert np.abs(acts(FilledContext(empty, chain(0))) - first).max() > 1e-4
 
 
 @pytest.mark.parametrize("n", [2, 4])

@@ -1,4 +1,4 @@
-"""The GPU's benchmark runs anywhere at toy size; parts that are done are kept, failures named."""
+"""The GPU's benchmark runs anywhere at toy size, keeps finished parts and names failures."""
 
 import json
 
@@ -12,7 +12,7 @@ def read(folder):
 
 
 @compiling.plainly()
-def test_parts_at_toy_size_are_measured_once(tmp_path, capsys, monkeypatch):
+def test_parts_at_toy_size_are_measured_once(tmp_path, capsys):
     only = "products", "error", "attention ours, 128", "training 3x128, 1 trajectories"
     command = ["--toy", "--out", str(tmp_path), "--repeats", "2", "--only", *only]
     gpu.main(command)
@@ -21,7 +21,7 @@ def test_parts_at_toy_size_are_measured_once(tmp_path, capsys, monkeypatch):
     assert not any("failed" in part for part in found.values())
     assert max(found["error ours"][x] for x in ("out", "dq", "dk", "dv")) < 0.01
     trained = found["training 3x128, 1 trajectories, attention"]
-    # The first step's learning rate is 0, so that the third loss is the first to fall.
+    # The first step's learning rate is 0, so the third loss is the first to fall.
     assert trained["tokens"] == 64 and trained["losses"][2] < trained["losses"][0]
     assert trained["GB temporary"] > 0
 
@@ -30,11 +30,13 @@ def test_parts_at_toy_size_are_measured_once(tmp_path, capsys, monkeypatch):
     document = json.loads((tmp_path / "gpu.json").read_text())
     (tmp_path / "gpu.json").write_text(json.dumps(document | {"parts": found}))
 
-    def broken(*_):
+    def broken(peak):
         raise ValueError("no products today")
 
-    monkeypatch.setattr(gpu, "products", broken)
-    gpu.main(command)
+    def parts_of(*arguments):
+        return [*(dict(gpu.parts(*arguments)) | {"products": broken}).items()]
+
+    gpu.main(command, parts_of)
     assert capsys.readouterr().out.count("\n") == 1
     assert read(tmp_path)["products"]["failed"] == "ValueError: no products today"
     assert {name: part for name, part in read(tmp_path).items() if name != "products"} == found

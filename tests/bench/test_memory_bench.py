@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic.bench.memory import VARIANTS, Options, run, step_bytes
-from agentic.bench.memory import policy as policy_of
+from agentic.bench.memory import VARIANTS, Options, network, run, step_bytes
 from agentic.errors import AgenticError
 from experiments.benchmarks import memory
 
@@ -19,14 +18,14 @@ STEPS = 512
 @lru_cache
 def temporary(name: str, trajectories: int) -> int:
     variant = VARIANTS[name]
-    config = policy_of("3x128", variant, trajectories, STEPS, "float32")
+    config = network("3x128", variant, trajectories, STEPS, "float32")
     return step_bytes(config, variant, trajectories, STEPS).temporary
 
 
 def test_layers_are_not_copied_to_loop_over_them():
     """On a short chain a step holds less beside its state than the weights of its layers alone."""
     variant = VARIANTS["blockwise, recomputed"]
-    config = policy_of("3x128", variant, 1, 8, "float32")
+    config = network("3x128", variant, 1, 8, "float32")
     config = replace(config, layers=8)
     weights = 4 * config.layers * 12 * config.width**2
     assert step_bytes(config, variant, 1, 8).temporary < weights
@@ -53,7 +52,7 @@ def test_twice_the_tokens_are_twice_the_bytes_and_the_longest_context_fills_its_
     trajectories = row["tokens in 1 GB"] // (4 * STEPS)
     variant = VARIANTS[name]
     found = step_bytes(
-        policy_of("3x128", variant, trajectories, STEPS, "float32"), variant, trajectories, STEPS
+        network("3x128", variant, trajectories, STEPS, "float32"), variant, trajectories, STEPS
     )
     whole = trajectories * 4 * STEPS / row["tokens in 1 GB"]
     assert sum(found) == pytest.approx(budget * 1e9 * whole, rel=0.02)
