@@ -1,6 +1,6 @@
-"""The Transformer as a policy: one context across episodes, extended step by step by a cache.
+"""The Transformer as a policy: one context across episodes, which a cache extends step by step.
 
-`agentic.acting.policy` says how it is called. `agentic.hindsight` makes the labels, as it does for
+`agentic.acting.policy` shows how it is called. `agentic.hindsight` makes its labels, as it does in
 training.
 """
 
@@ -26,7 +26,7 @@ from agentic.trajectory import Chain
 
 
 class _Outcome(NamedTuple):
-    """What the chunk before did, and where it stands in the context (-1: there is none)."""
+    """What the previous chunk did, and its place in the context; -1 without a previous chunk."""
 
     actions: np.ndarray
     rewards: np.ndarray
@@ -40,12 +40,13 @@ class _Outcome(NamedTuple):
 
 
 class ContextPolicy(Policy):
-    """A trained Transformer with its context: at an episode's end the context stays.
+    """A trained Transformer with its context, which stays when an episode ends.
 
-    The return-to-go starts at `target_return` in every episode; when `config.trajectories` are in
-    the context, the oldest whole one leaves as the next begins. A policy of every `stride`-th step
-    acts on those, holds its action until the next one and is told what all of them brought
-    together: the context is what `Dataset.every` makes of the same episodes.
+    The return-to-go of every episode starts at `target_return`. The context has room for
+    `config.trajectories`; when it is full, the next episode takes the place of the oldest one. With
+    a stride, the policy decides at every `stride`-th step and holds its action in between. It is
+    told the sum of the rewards of these steps, so its context is the one that `Dataset.every` makes
+    of the same episodes.
     """
 
     keeps_context = True
@@ -60,8 +61,19 @@ class ContextPolicy(Policy):
         cache_dtype: str | None = None,
         mesh: jax.sharding.Mesh | None = None,
     ):
-        """Hold `parameters` of `config`; `cache_dtype` is "float32", "bfloat16" or None for that of
-        the activations; with `mesh` its axis "sequence" shares out the cache's slots.
+        """Begin without a context.
+
+        Args:
+            config: the network.
+            parameters: of the network.
+            target_return: what every episode aims at.
+            completion: where the completion token is 1, as in training.
+            stride: simulator steps of one decision.
+            cache_dtype: of keys and values, "float32" or "bfloat16"; None takes that of the
+                activations.
+            mesh: its axis "sequence" shares out the slots of the cache; None is one device.
+
+        Raises AgenticError for another dtype, or a mesh without this axis.
         """
         if cache_dtype not in (None, *CACHE_DTYPES):
             raise AgenticError(
@@ -139,7 +151,7 @@ class ContextPolicy(Policy):
         self._batch = batch
         self._progress = hindsight.begin(np.full(batch, self._target_return))
         self._step = np.zeros(batch, np.int32)
-        # Simulator steps since the kept step that was acted on last, and what they brought.
+        # Simulator steps since the last decision, and the sum of their rewards.
         self._held = np.zeros(batch, np.int32)
         self._earned = np.zeros(batch)
         self._episode = np.zeros(batch, np.int32)
@@ -160,11 +172,14 @@ class ContextPolicy(Policy):
 
     @property
     def episode(self) -> np.ndarray:
-        """How many episodes each context has ended: [B]."""
+        """The number of episodes that have ended in each context: [B]."""
         return self._episode
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """Return the action for an observation [O] or [B, O]: [A] or [B, A] float32 in [-1, 1]."""
+        """Return the action for an observation [O] or [B, O]: [A] or [B, A] float32 in [-1, 1].
+
+        Raises AgenticError for another shape, or an episode longer than those of training.
+        """
         observation = np.asarray(observation, np.float32)
         single = observation.ndim == 1
         observations = observation[None] if single else observation
@@ -216,8 +231,8 @@ class ContextPolicy(Policy):
     ) -> None:
         """Take in what the last action brought; where `done`, the next episode starts.
 
-        `reward` and `done` are scalars or [B]; `action` replaces the policy's own where another
-        one was executed (exploration noise, say).
+        `reward` and `done` are scalars or [B]. `action` replaces the policy's own if another one
+        was executed, because of noise for example.
         """
         if self._acted is None:
             raise AgenticError("observe() needs an act() before it; call act(observation) first.")
@@ -225,7 +240,7 @@ class ContextPolicy(Policy):
         done = np.broadcast_to(np.asarray(done, bool), self._step.shape)
         if action is not None:
             self._acted = np.asarray(action, np.float32).reshape(self._acted.shape)
-        # The action of a strided step is the one it began with.
+        # The action of a strided step is the one that it began with.
         self._decided = np.where((self._held == 0)[:, None], self._acted, self._decided)
         # Labels come from float32 rewards, as they do in training.
         self._earned += reward.astype(np.float32)
@@ -251,13 +266,13 @@ class ContextPolicy(Policy):
         self._step[rows] = np.where(done[rows], 0, self._step[rows] + 1)
         self._episode = self._episode + done.astype(np.int32)
         if self.config.trajectories == 1:
-            # A context of one trajectory has forgotten the one that just ended.
+            # A context of one trajectory forgets the trajectory that has just ended.
             outcome.clear(done)
 
     def clear(self, rows: np.ndarray, keep_index: bool = False) -> None:
         """Empty the contexts of `rows` [B] bool between episodes.
 
-        With `keep_index` the count of ended episodes goes on, so that the model still knows which
+        With `keep_index` the count of ended episodes goes on, so the network still knows which
         episode of the context it is in.
         """
         self._outcome.clear(rows)
@@ -267,10 +282,10 @@ class ContextPolicy(Policy):
             self._episode = np.where(rows, 0, self._episode).astype(np.int32)
 
     def prefill(self, chain: Chain) -> None:
-        """Fill every context with a chain [B, n, T, ...] as if its trajectories had been lived.
+        """Fill every context with a chain [B, n, T, ...] as if the policy had lived it.
 
-        The chain is labelled as `labels` says; n is at most the policy's trajectories. The
-        next episode's index is the number of trajectories in the row.
+        The chain has the labels that `labels` describes, and n is at most the trajectories of the
+        policy. The index of the next episode is the number of trajectories in the row.
         """
         config, c = self.config, self.config.action_chunk
         batch, n, steps = chain.mask.shape
@@ -288,7 +303,8 @@ class ContextPolicy(Policy):
         self._episode = counts.astype(np.int32)
         if not config.joint or config.trajectories == 1:
             return
-        # A joint token tells of the chunk before it, so the last chunk is still to be told.
+        # A joint token carries the outcome of the previous chunk, so the network has not been told
+        # of the last chunk yet.
         for row in np.flatnonzero(counts):
             last = counts[row] - 1
             length = int(lengths[row, last])
@@ -301,5 +317,5 @@ class ContextPolicy(Policy):
             self._outcome.episode[row], self._outcome.chunk[row] = last, first // c
 
     def labels(self, contexts: int) -> tuple[hindsight.Completion, np.ndarray]:
-        """Return how chains of so many contexts are labelled: completion, target returns [C]."""
+        """Return what labels the chains of so many contexts: completion, target returns [C]."""
         return self.completion, np.full(contexts, self._target_return)

@@ -10,9 +10,12 @@ from agentic.simulation.interface import Simulation
 
 
 class Transition(NamedTuple):
-    """One step of B contexts: observations [B, O] that were acted on, actions [B, A] that were
-    executed, rewards [B] float64, done [B], episode [B] (index within the context), active [B]
-    (False: the context has lived all its episodes and only keeps the others company)."""
+    """One step of B contexts.
+
+    observations [B, O] that the policy acted on; actions [B, A] that were executed; rewards [B]
+    float64; done [B]; episode [B], the index within the context; active [B], False in a context
+    whose episodes are all over, and which goes on only because the others do.
+    """
 
     observations: np.ndarray
     actions: np.ndarray

@@ -1,4 +1,4 @@
-"""Videos of evaluated episodes: the context is lived again, which repeats it to the last bit."""
+"""Videos of evaluated episodes: the policy lives the context again, the same to the last bit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from agentic.simulation.tasks import get_task
 from agentic.simulation.video import encoder, write_video
 from agentic.training.run import read_jsonl, write_jsonl
 
-# Near enough to what films show; the time between pictures is a whole number of control steps.
+# About as many pictures a second as a film has. The time between two pictures is a whole number of
+# control steps.
 FPS = 25
 
 
@@ -84,13 +85,13 @@ def film(
         config: as for `evaluate_run`.
         films: which episodes.
         progress: called with steps done, steps in all, and the condition's label.
-        say: told each clip, also one that was there already.
+        say: called with each clip, also with one that was there already.
         camera: draws and writes.
         load_policy: as for `evaluate_run`.
         make_simulation: as for `evaluate_run`.
 
     Returns:
-        None, or one sentence that says why this machine writes no videos.
+        None, or one sentence that says why this machine cannot write videos.
 
     Raises:
         AgenticError: an episode that the context does not have.
@@ -129,7 +130,7 @@ def film(
 
 
 class CannotFilm(Exception):
-    """This machine draws no pictures, or writes no videos; the message says what to install."""
+    """This machine cannot draw pictures or write videos; the message says what to install."""
 
 
 def _wanted(films: FilmConfig, episodes: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Evaluating a run: its policy under every condition asked for, recorded and resumable.
 
-Every number that is reported comes out of evaluation.jsonl; what is on record is not rolled out
-again, so that the same call twice leaves the same file.
+Every reported number comes from evaluation.jsonl. What is on record is not rolled out again, so the
+same call twice leaves the same file.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ from agentic.simulation.tasks import get_task
 from agentic.training import checkpoint
 from agentic.training.run import read_config
 
-# Reported seeds start here; nothing is tuned on them.
+# The seeds of reported numbers; nothing is tuned on them.
 SEEDS = tuple(range(16))
 # folder, step of the checkpoint, cache_dtype, devices -> the policy of the run
 LoadPolicy = Callable[[str | Path, int | None, str | None, int | None], Policy]
@@ -41,13 +41,13 @@ class EvaluationConfig(ConditionOptions):
     Attributes:
         seeds: one context each.
         devices: split every context's keys and values over so many devices, for contexts that one
-            cannot hold; only the order of sums depends on it, so the last bits of an action, which
-            long episodes may amplify.
+            cannot hold. Only the order of sums depends on it, and so the last bits of an action,
+            which long episodes may amplify.
         parallel: contexts side by side; results do not depend on it. An interruption loses no more
             than these.
         checkpoint: step of the checkpoint; by default the newest.
         data: where the training data lies now, for --memory random.
-        again: roll out what is on record already, and replace it.
+        again: roll out also what is on record, and replace it.
     """
 
     seeds: tuple[int, ...] = SEEDS

@@ -29,20 +29,20 @@ from agentic.report.runs import Run
 METHODS = TITLES
 # Methods whose loss is that of values, not of imitated actions.
 VALUE_METHODS = ("td3", "td3_bc", "iql")
-# What makes two runs of one method the same experiment, whatever their seeds and folders.
+# The parts of config.json that two runs of one row have in common.
 SETTINGS = ("data", "policy", "training", "sampler")
-# Among them, what changes no bit of the trained policy, the seed, and what follows from the data.
+# Except for these: the seed, what changes no bit of the trained policy, what follows from the data.
 NO_SETTING = (
     "seed", "log_every", "checkpoint_every", "prefetch", "resident",
     "observation_mean", "observation_std", "return_scale",
 )  # fmt: skip
-# Letters of a fingerprint; as many as tell any data sets apart that one has on a page.
-SHOWN = 12
+# Letters of a fingerprint that are shown: enough to tell the data sets of one page apart.
+FINGERPRINT_LETTERS = 12
 
 
 @dataclass(frozen=True)
 class Row:
-    """Returns of one method under one condition: a [contexts, episodes] table a training run.
+    """Returns of one method under one condition: a table [contexts, episodes] for each run.
 
     Attributes:
         condition: that all its episodes were measured under, but for the checkpoint's step.
@@ -78,7 +78,7 @@ class Row:
 
     @property
     def over_runs(self) -> bool:
-        """Whether intervals are over training runs; with one run they are over its contexts."""
+        """Whether intervals are over training runs; those of a single run are over its contexts."""
         return len(self.tables) > 1
 
     @property
@@ -187,7 +187,7 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 def _settings(run: Run) -> dict[str, str]:
     data = {key: run.config["data"].get(key) for key in ("fingerprint", "control")}
-    data["fingerprint"] = (data["fingerprint"] or "")[:SHOWN]
+    data["fingerprint"] = (data["fingerprint"] or "")[:FINGERPRINT_LETTERS]
     parts = {part: run.config.get(part) for part in SETTINGS} | {"data": data}
     return {
         key: value if isinstance(value, str) else json.dumps(value)
