@@ -1,4 +1,4 @@
-"""What the README points to exists, and what it types is understood."""
+"""The links of the README and the guides lead somewhere, and their commands exist."""
 
 import re
 import shlex
@@ -10,8 +10,13 @@ from support.command_line import run
 from agentic.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```\w*\n(.*?)```", TEXT, flags=re.DOTALL)
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    block
+    for page in PAGES
+    for block in re.findall(r"```\w*\n(.*?)```", page.read_text(), flags=re.DOTALL)
+]
 TYPED = sorted(
     {
         line.partition(" #")[0].strip()
@@ -22,14 +27,15 @@ TYPED = sorted(
 )
 
 
-def test_links_lead_somewhere():
-    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", TEXT) if "://" not in t]
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    near = [target for target in targets if "://" not in target]
+    assert [target for target in near if not (page.parent / target).exists()] == []
 
 
 def test_the_tree_is_the_tree():
-    tree = TEXT.partition("## The tree")[2].partition("```\n")[2].partition("```")[0]
+    tree = README.read_text().partition("## The tree")[2].partition("```\n")[2].partition("```")[0]
     named = [word for line in tree.splitlines() for word in re.findall(r"^ {2}(?=\S).*", line)]
     parts = [name for line in named for name in re.findall(r"[\w]+(?:\.py|/)", line[:32])]
     assert {path.name for path in (ROOT / "agentic").iterdir() if path.is_dir()} - {
