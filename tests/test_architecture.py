@@ -46,6 +46,8 @@ DOORS = {
     "flax": {"network", "methods", "collect"},
     "optax": {"training", "methods", "collect"},
     "matplotlib": {"report"},
+    "jinja2": {"report"},
+    "scipy": {"evaluation"},
     "submitit": {"experiment"},
     "tyro": {"cli"},
     "rich": {"cli"},

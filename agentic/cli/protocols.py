@@ -1,50 +1,46 @@
-"""The tables that `agentic evaluate` prints: every protocol, always, with its interval."""
+"""What `agentic evaluate` prints: every protocol, always, with its interval."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from rich.table import Table
-
-from agentic.cli.terminal import console, say
+from agentic.cli.terminal import print_table, say
 from agentic.evaluation.evaluate import Evaluation
-from agentic.evaluation.protocol import Summary, episode_curve, scores, summarise
-from agentic.evaluation.references import RandomReference, random_reference
+from agentic.report import tables
+from agentic.report import words as sentences
+from agentic.report.comparison import verdict
+from agentic.report.rows import Row
+from agentic.report.table import number
 from agentic.training.run import read_config
-
-# As many episodes of a curve as fit into 80 columns beside their intervals.
-EPISODES_A_LINE = 5
-# label and returns [C, E], label and protocols of each row
-Rows = Sequence[tuple[str, np.ndarray]]
-Summaries = Sequence[tuple[str, dict[str, Summary]]]
 
 
 def print_results(run: Path, results: Sequence[Evaluation], best_of: int | None) -> None:
-    """Print returns and scores by protocol, the curve by episode, and where each comes from."""
-    data = np.asarray(read_config(run)["data"]["returns"])
+    """Print returns by protocol and by episode, scores, and what they say."""
+    data = read_config(run)["data"]["returns"]
     conditions = [result.condition for result in results]
-    task, episodes = conditions[0].task, conditions[0].episodes
-    labels = [condition.label(conditions) for condition in conditions]
-    rows = list(zip(labels, (result.returns for result in results), strict=True))
-    summaries = _summaries(rows, best_of)
-    title = f"{task}: return of {episodes} episodes in {len(results[0].seeds)} contexts"
-    console.print(
-        protocol_table(
-            title, summaries, best_of or episodes,
-            "mean over contexts and its 95 % stratified bootstrap interval (one task, one stratum)"
-            f". Data: mean {data.mean():.0f}, best {data.max():.0f}.{_targets(results)}",
-        )
-    )  # fmt: skip
-    _print_scores(task, rows, data, best_of, best_of or episodes)
-    _print_curves(rows)
-    for label, summary in summaries:
-        mean = summary["mean"]
-        say(f"{label}: interquartile mean {_plain(mean.iqm, mean.iqm_low, mean.iqm_high)}")
-    say(
-        f"best is the largest of {best_of or episodes} rollouts: it exceeds the mean even where "
-        "nothing was learned, and compares with no best of another number."
+    rows = [
+        Row(condition, (result.returns,), setting=condition.setting(conditions))
+        for condition, result in zip(conditions, results, strict=True)
+    ]
+    task, n = conditions[0].task, best_of or tables.shortest(rows)
+    print_table(
+        tables.protocol_table(rows, n),
+        f"{rows[0].name} on {task}: return of {rows[0].episodes} episodes in "
+        f"{rows[0].contexts} contexts",
+        f"Mean over contexts, and its 95 % interval.{_targets(results)}",
     )
+    if rows[0].episodes > 1:
+        print_table(tables.curve_table(rows), "return by episode within the context")
+    ends = tables.scale(task, data)
+    for row in rows:
+        mean = row.summaries["mean"]
+        text = f"{row.label}: interquartile mean {tables.middle(mean)}"
+        if ends is not None:
+            text += f", score of the mean {tables.estimate(row.scored(*ends).summaries['mean'])}"
+        say(text)
+    say(tables.about_scores(task, data), style="yellow" if ends is None else None)
+    say(sentences.about_best(n))
+    for text in verdict(rows, data):
+        say(text)
     others = sum(result.other_provenance for result in results)
     if others:
         say(
@@ -54,73 +50,6 @@ def print_results(run: Path, results: Sequence[Evaluation], best_of: int | None)
         )
 
 
-def _summaries(rows: Rows, best_of: int | None) -> Summaries:
-    """Return the protocols of every row."""
-    return [(label, summarise(table, best_of=best_of)) for label, table in rows]
-
-
-def protocol_table(title: str, rows: Summaries, best_of: int, caption: str) -> Table:
-    """Return a table of named rows of protocol summaries."""
-    table = Table(title=title, caption=caption, show_lines=True)
-    table.add_column("")
-    for name in rows[0][1]:
-        shown = f"best of {best_of}" if name == "best" else name
-        table.add_column(shown, justify="right", no_wrap=True)
-    for label, summaries in rows:
-        table.add_row(label, *(cell(s.mean, s.low, s.high) for s in summaries.values()))
-    return table
-
-
-def cell(mean: float, low: float, high: float) -> str:
-    """Return the mean, and below it the interval where more than one value gives one."""
-    return _plain(mean, low, high).replace(" (", "\n[dim]").replace(")", "[/dim]")
-
-
-def _plain(mean: float, low: float, high: float) -> str:
-    # round() makes 0 of a small negative number, where formatting would print -0.
-    if math.isnan(low):
-        return f"{round(mean)}"
-    return f"{round(mean)} ({round(low)} to {round(high)})"
-
-
-def _print_scores(task: str, rows: Rows, data: np.ndarray, best_of: int | None, count: int) -> None:
-    reference = random_reference(task)
-    if reference is None:
-        say(f"no scores: random actions were never measured on {task}.", style="yellow")
-        return
-    if data.max() <= reference.mean:
-        say(
-            f"no scores: the data's best return {data.max():.0f} is no more than random actions "
-            f"earn, {reference.mean:.0f}.",
-            style="yellow",
-        )
-        return
-    scored = [(label, scores(table, reference.mean, data.max())) for label, table in rows]
-    title, summaries = f"{task}: normalised score", _summaries(scored, best_of)
-    console.print(protocol_table(title, summaries, count, _scale(reference, data)))
-
-
-def _scale(reference: RandomReference, data: np.ndarray) -> str:
-    return (
-        f"0: random actions, {reference.mean:.1f} (mean of {len(reference.returns)} episodes, "
-        f"{reference.source}); 100: the data's best episode, {data.max():.1f}"
-    )
-
-
-def _print_curves(rows: Rows) -> None:
-    episodes = rows[0][1].shape[1]
-    for start in range(0, episodes, EPISODES_A_LINE):
-        shown = range(start, min(start + EPISODES_A_LINE, episodes))
-        table = Table(title="return by episode within the context", show_lines=True)
-        table.add_column("")
-        for episode in shown:
-            table.add_column(f"episode {episode + 1}", justify="right", no_wrap=True)
-        for label, returns in rows:
-            curve = episode_curve(returns)
-            table.add_row(label, *(cell(*(float(part[e]) for part in curve)) for e in shown))
-        console.print(table)
-
-
 def _targets(results: Sequence[Evaluation]) -> str:
     targets = {result.condition.target_return for result in results} - {None}
-    return f" Target return {targets.pop():.0f}." if len(targets) == 1 else ""
+    return f" Target return {number(targets.pop())}." if len(targets) == 1 else ""

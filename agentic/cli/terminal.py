@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -33,13 +34,11 @@ LITERAL = {"markup": False, "emoji": False, "highlight": False}
 console = Console(**LITERAL)
 # Where progress is shown when what is printed is for a machine to read.
 errors = Console(stderr=True, **LITERAL)
-# Wider than any table.
-UNBOUNDED = 10_000
 
 
 def say(text: str, style: str | None = None) -> None:
     """Print a line that keeps paths and commands whole, so that they can be copied."""
-    console.print(text, style=style, soft_wrap=True)
+    console.print(_typed(text), style=style, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
@@ -48,41 +47,63 @@ def print_json(document: Any) -> None:
 
 
 def print_table(table: Table, title: str = "", caption: str = "", on: Console = console) -> None:
-    """Print a table; on its side where it is wider than the terminal and its side is slimmer."""
+    """Print a table, on its side where it is too wide for the terminal and slimmer that way."""
     lines = [[Noted(column.heading) for column in table.columns], *table.cells()]
-    shown = _drawn(lines, [column.align for column in table.columns], title, caption)
-    if _width(shown, on) > on.width:
-        turned = _drawn(
-            list(zip(*lines, strict=True)), ["left", *["right"] * len(table.rows)], title, caption
-        )
-        shown = min(shown, turned, key=lambda drawn: _width(drawn, on))
-    on.print(shown)
+    upright = _Grid(lines, [column.align for column in table.columns])
+    turned = _Grid(list(zip(*lines, strict=True)), ["left", *["right"] * len(table.rows)])
+    shown = upright if upright.width <= on.width else min(upright, turned, key=lambda g: g.width)
+    on.print(shown.drawn(on.width, title, caption))
 
 
-def _drawn(
-    lines: Sequence[Sequence[Noted]], aligns: Sequence[str], title: str, caption: str
-) -> RichTable:
-    """Return a table whose first line is its heading; notes stand below their texts."""
-    drawn = RichTable(
-        title=title or None, caption=caption or None, caption_justify="left",
-        show_lines=any(cell.note for line in lines for cell in line),
-    )  # fmt: skip
-    for cell, align in zip(lines[0], aligns, strict=True):
-        drawn.add_column(_text(cell), justify=align, overflow="fold")
-    for line in lines[1:]:
-        drawn.add_row(*map(_text, line))
-    return drawn
+class _Grid:
+    """Lines of cells as a terminal shows them, the first of them the heading.
+
+    `needed` says how wide each column has to be, so that numbers and intervals stay whole while
+    words may stand below each other; `width` is what that makes of the whole grid.
+    """
+
+    def __init__(self, lines: Sequence[Sequence[Noted]], aligns: Sequence[str]):
+        self.lines, self.aligns = lines, aligns
+        self.columns = list(zip(*lines, strict=True))
+        self.needed = list(map(_needed, self.columns, aligns))
+        self.width = _framed(self.needed)
+
+    def drawn(self, width: int, title: str, caption: str) -> RichTable:
+        """Return the table for a terminal of a width; where nothing helps, numbers are folded."""
+        wishes = [max(map(cell_len, itertools.chain(*column))) for column in self.columns]
+        tight = self.width <= width < _framed(wishes)
+        drawn = RichTable(
+            title=title or None, caption=caption or None, caption_justify="left",
+            show_lines=any(cell.note for line in self.lines for cell in line),
+        )  # fmt: skip
+        for cell, align, needed in zip(self.lines[0], self.aligns, self.needed, strict=True):
+            fixed = needed if tight and align == "right" else None
+            drawn.add_column(_text(cell), justify=align, overflow="fold", width=fixed)
+        for line in self.lines[1:]:
+            drawn.add_row(*map(_text, line))
+        return drawn
+
+
+def _framed(widths: Sequence[int]) -> int:
+    """Return the width of columns with the lines and blanks around them."""
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def _needed(cells: Sequence[Noted], align: str) -> int:
+    """Return how wide a column has to be: its longest word, and of numbers its longest line."""
+    words = [cell.text.split() + cell.note.split() for cell in cells]
+    whole = cells[1:] if align == "right" else ()
+    return max(map(cell_len, itertools.chain(*words, *whole)), default=0)
 
 
 def _text(cell: Noted) -> Text:
-    # A hyphen can be typed and searched for; a minus sign is for pages.
-    text, note = (part.replace("\N{MINUS SIGN}", "-") for part in cell)
+    text, note = map(_typed, cell)
     return Text.assemble(text, (f"\n{note}", "dim")) if note else Text(text)
 
 
-def _width(drawn: RichTable, on: Console) -> int:
-    """Return how many characters wide a table would like to be."""
-    return Measurement.get(on, on.options.update(width=UNBOUNDED), drawn).maximum
+def _typed(text: str) -> str:
+    """Return a text with hyphens, which can be typed and searched for, in place of minus signs."""
+    return text.replace("\N{MINUS SIGN}", "-")
 
 
 class RateColumn(ProgressColumn):

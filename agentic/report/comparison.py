@@ -1,77 +1,51 @@
-"""Methods side by side on one task, as Markdown: tables, and what they say, from their numbers."""
+"""What a comparison of methods on one task says in words, from their numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from agentic.evaluation.condition import RANDOM
 from agentic.evaluation.protocol import Summary, difference_runs
 from agentic.report import words as sentences
 from agentic.report.rows import Row
-from agentic.report.tables import scale
-
-HEADS = {
-    "first": "first", "last": "last", "mean": "mean", "best": "best of {n}",
-    "improvement": "last minus first",
-}  # fmt: skip
+from agentic.report.tables import estimate
 
 
-def table(rows: Sequence[Row], data_returns: Sequence[float]) -> str:
-    """Return the protocols of every row, with intervals, the score, and each training run's mean.
+def verdict(rows: Sequence[Row], data_returns: Sequence[float]) -> list[str]:
+    """Return what the rows of one task say about the first method, the most important first.
 
-    `best` is over as many episodes for every row as the shortest contexts have.
+    Is it better than the data, than random actions, than the other methods; do returns rise within
+    a context, and is that the context's doing? Nothing where no method kept its context.
     """
-    n = min(row.episodes for row in rows)
-    heads = [head.format(n=n) for head in HEADS.values()]
-    ends = scale(rows[0].task, data_returns)
-    heads = ["method", *heads, *(["score of the mean"] if ends else []), "each training seed"]
-    lines = []
-    for row in rows:
-        cells = [cell(row.summarised(n)[name]) for name in HEADS]
-        if ends:
-            cells.append(cell(row.scored(*ends).summaries["mean"]))
-        runs = [sentences.number(table.mean()) for table in row.tables] if row.over_runs else []
-        lines.append([row.label, *cells, ", ".join(runs)])
-    return markdown(heads, lines)
+    kept = [row for row in rows if row.memory == "kept" and row.method != RANDOM]
+    if not kept:
+        return []
+    own = kept[0]
+    controls = [row for row in rows if row.name == own.name and row.memory != "kept"]
+    texts = [sentences.achieved(own, data_returns), above_random(rows)]
+    if len(kept) > 1:
+        texts += [beaten(rows, own), risen(rows)]
+    if controls:
+        texts += [controlled(own, controls)]
+    if controls or len(kept) == 1:
+        text = sentences.improved(own, controls)
+        texts += [f"{own.name}: {text}" if len(kept) > 1 else text]
+    return [text for text in texts if text]
 
 
-def scores_table(rows: Mapping[str, Sequence[Row]], data: Mapping[str, Sequence[float]]) -> str:
-    """Return the mean score of every method with its context kept (lines) on every task (columns).
-
-    A task without a scale has returns instead, and says so.
-    """
-    columns: dict[str, dict[str, str]] = {}
-    for task, members in rows.items():
-        ends = scale(task, data[task])
-        head = task if ends else f"{task} (returns)"
-        columns[head] = {
-            row.name: cell((row.scored(*ends) if ends else row).summaries["mean"])
-            for row in members
-            if row.memory == "kept"
-        }
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    lines = [[name, *(column.get(name, "") for column in columns.values())] for name in names]
-    return markdown(["method", *columns], lines)
+def controlled(own: Row, controls: Sequence[Row]) -> str:
+    """Return a method's mean return with its context kept, and with less."""
+    values = [f"{estimate(row.summaries['mean'])} with {row.setting}" for row in controls]
+    return (
+        f"What the context is worth to {own.name}: mean return {estimate(own.summaries['mean'])} "
+        f"with its context kept, {sentences.listed(values)}."
+    )
 
 
-def curves_table(rows: Sequence[Row]) -> str:
-    """Return the mean return at each episode of the context, with intervals."""
-    count = max(row.episodes for row in rows)
-    lines = []
-    for row in rows:
-        curve = row.curve
-        values = zip(curve.mean, curve.low, curve.high, strict=True)
-        cells = [_interval(*map(float, value)) for value in values]
-        lines.append([row.label, *cells, *[""] * (count - len(cells))])
-    return markdown(["method", *(f"episode {e + 1}" for e in range(count))], lines)
-
-
-def beaten(rows: Sequence[Row], method: str = "at") -> str:
-    """Return which methods one method beats on the mean return, and which it does not."""
-    own = next((row for row in rows if (row.method, row.memory) == (method, "kept")), None)
-    if own is None:
-        return ""
+def beaten(rows: Sequence[Row], own: Row) -> str:
+    """Return which methods a row's method beats on the mean return, and which it does not."""
     groups: dict[str, list[str]] = {}
     for row in rows:
-        if row.memory != "kept" or row.method in (method, "random"):
+        if row.memory != "kept" or row is own or row.method == RANDOM:
             continue
         change = difference_runs(own.tables, row.tables)
         words = f"{row.name} ({_signed(change)})"
@@ -90,28 +64,33 @@ def beaten(rows: Sequence[Row], method: str = "at") -> str:
     return " ".join([*found, "In brackets: difference of the mean returns, 95 % interval."])
 
 
-def no_better_than_random(rows: Sequence[Row]) -> str:
-    """Return which methods do not clearly earn more than random actions; "" where all do."""
-    random = next((row for row in rows if row.method == "random"), None)
-    if random is None:
+def above_random(rows: Sequence[Row]) -> str:
+    """Return which methods clearly earn more than random actions; "" without random actions."""
+    random = next((row for row in rows if row.method == RANDOM), None)
+    if random is None or len(rows) == 1:
         return ""
     chance = random.summaries["mean"]
     level = chance.mean if math.isnan(chance.high) else chance.high
-    names = []
+    above, rest = [], []
     for row in rows:
         own = row.summaries["mean"]
         low = own.mean if math.isnan(own.low) else own.low
-        if row.memory == "kept" and row is not random and low <= level:
-            names.append(row.name)
-    earned = f"random actions ({cell(chance)})"
-    return f"No clearly more than {earned} earn {sentences.listed(names)}." if names else ""
+        if row.memory == "kept" and row is not random:
+            (above if low > level else rest).append(row.name)
+    if not above:
+        who = "No method earns"
+    elif rest:
+        who = f"All methods but {sentences.listed(rest)} earn"
+    else:
+        who = f"{sentences.capital(above[0])} earns" if len(above) == 1 else "All methods earn"
+    return f"{who} clearly more than random actions ({estimate(chance)})."
 
 
 def risen(rows: Sequence[Row]) -> str:
     """Return for which methods later episodes of a context are better than the first."""
     groups: dict[str, list[str]] = {}
     for row in rows:
-        if row.memory == "kept" and row.episodes > 1 and row.method != "random":
+        if row.memory == "kept" and row.episodes > 1 and row.method != RANDOM:
             change = row.summaries["improvement"]
             groups.setdefault(_verdict(change), []).append(f"{row.name} ({_signed(change)})")
     texts = {
@@ -131,24 +110,8 @@ def risen(rows: Sequence[Row]) -> str:
     return " ".join(found)
 
 
-def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def cell(summary: Summary) -> str:
-    """Return "789 [741, 815]", or the mean alone where there is no interval."""
-    return _interval(summary.mean, summary.low, summary.high)
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    number = sentences.number
-    return number(mean) + ("" if math.isnan(low) else f" [{number(low)}, {number(high)}]")
-
-
 def _signed(change: Summary) -> str:
-    text = cell(change)
+    text = str(estimate(change))
     return f"+{text}" if round(change.mean, 1) > 0 else text
 
 

@@ -1,44 +1,68 @@
-"""Write the page and the pictures of one or several run folders."""
+"""Write the page and the pictures of one or several run folders; page.html lays the page out."""
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
-from matplotlib.figure import Figure
 
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
-from agentic.report import figures, html, tables
+from agentic.report import figures, tables
 from agentic.report import words as sentences
+from agentic.report.comparison import verdict
 from agentic.report.rows import Row, flatten, rows_of, variants_of
-from agentic.report.runs import Run, read_run
+from agentic.report.runs import Run, anywhere, read_run
+from agentic.report.table import Column, Table
 from agentic.report.theme import DARK, LIGHT, Theme
 
-Draw = Callable[[Theme], Figure | None]
-PNGs = dict[str, bytes]
+# PNG by name
+Pictures = dict[str, bytes]
 # Bytes of a video that becomes part of the page; base64 makes a third more of it.
 LARGEST_VIDEO = 4 * 2**20
 
 
-def save_figures(folder: Path) -> list[Path]:
-    """Write learning_curve.png, episodes.png and returns.png into a run folder; return their paths.
+def draw(runs: Sequence[Run], rows: Sequence[Row], theme: Theme) -> Pictures:
+    """Return the pictures of one task, without those whose numbers do not exist yet."""
+    data = tables.data_returns_of(runs).tolist()
+    drawn = {
+        "episodes": figures.episodes(rows, data, theme),
+        "learning_curve": figures.learning_curve(runs, theme),
+        "returns": figures.returns(rows, data, theme),
+    }
+    return {name: figures.png(figure) for name, figure in drawn.items() if figure is not None}
 
-    A picture whose numbers do not exist yet (no metrics, no evaluation) is not written.
-    """
+
+Draw = Callable[[Sequence[Run], Sequence[Row], Theme], Pictures]
+
+
+def save_figures(folder: Path, draw: Draw = draw) -> list[Path]:
+    """Write a run's pictures into its folder, such as learning_curve.png; return their paths."""
     run = read_run(folder)
     rows, _ = rows_of([run])
-    drawings = _drawings([run], [row for row in rows if row.task == run.task])
-    return _save(_rendered(drawings, LIGHT), run.path, "")
+    return _save(draw([run], [row for row in rows if row.task == run.task], LIGHT), run.path, "")
 
 
-def write_report(folders: Sequence[Path], out: Path) -> None:
+def write_report(
+    folders: Sequence[Path], out: Path, draw: Draw = draw, largest_video: int = LARGEST_VIDEO
+) -> None:
     """Write one self-contained HTML page about run folders to `out`, and their pictures as PNG.
 
     Each run's own pictures go into its folder. Of several runs, the page's joint pictures also go
-    beside the page, named after it and the task. Raises AgenticError, one sentence, for a folder
-    that is no run folder, a malformed file, or a place that cannot be written.
+    beside the page, named after it and the task.
+
+    Args:
+        folders: run folders; one that is given twice counts once.
+        out: the page.
+        draw: what draws the pictures of one task.
+        largest_video: bytes of a video that becomes part of the page; larger ones are named.
+
+    Raises:
+        AgenticError: a folder that is no run folder, a malformed file, or a place that cannot be
+            written.
     """
     out = Path(out)
     if not folders:
@@ -50,54 +74,81 @@ def write_report(folders: Sequence[Path], out: Path) -> None:
     unique = {Path(folder).resolve(): Path(folder) for folder in folders}
     runs = [read_run(folder) for folder in unique.values()]
     rows, notes = rows_of(runs)
-    notes = [note for run in runs for note in run.notes] + notes + _doubts(runs)
-
-    title = sentences.title(runs)
-    body = [html.heading(title, 1), html.paragraph(sentences.what_was_run(runs), "lead")]
-    tasks = list(dict.fromkeys([run.task for run in runs] + [row.task for row in rows]))
-    for task in tasks:
-        of_task = [run for run in runs if run.task == task]
-        task_rows = [row for row in rows if row.task == task]
-        drawings = _drawings(of_task, task_rows)
-        light, dark = _rendered(drawings, LIGHT), _rendered(drawings, DARK)
-        if len(tasks) > 1:
-            body.append(html.heading(task))
-        body += _results(of_task, task_rows, len(tasks) > 1)
-        body += _pictures(light, dark, of_task, task_rows)
-        body += _videos(of_task)
-        if len(runs) == 1 and task == runs[0].task:
+    sections = []
+    for task in dict.fromkeys([run.task for run in runs] + [row.task for row in rows]):
+        members = [run for run in runs if run.task == task]
+        of_task = [row for row in rows if row.task == task]
+        light, dark = draw(members, of_task, LIGHT), draw(members, of_task, DARK)
+        sections.append(_section(task, members, of_task, light, dark, largest_video))
+        if len(runs) == 1 and members:
             _save(light, runs[0].path, "")
         elif len(runs) > 1:
             _save(light, out.parent, f"{out.stem}-{task.replace('/', '-')}-")
     if len(runs) > 1:
         for run in runs:
-            save_figures(run.path)
-    if len(tasks) > 1:
-        returns = {t: tables.data_returns_of([r for r in runs if r.task == t]) for t in tasks}
-        together = tables.all_tasks_table(rows, returns)
-        body += [html.heading("All tasks together"), together] if together else []
-    body += [html.heading("Runs"), tables.runs_table(runs)]
-    body += [_configuration(run, is_open=len(runs) == 1) for run in runs]
-    if notes:
-        body += [html.heading("Notes"), html.bullets(notes)]
-    write_bytes(out, html.page(title, body).encode())
-
-
-def _drawings(runs: Sequence[Run], rows: Sequence[Row]) -> dict[str, Draw]:
-    data = tables.data_returns_of(runs).tolist()
-    return {
-        "learning_curve": lambda theme: figures.learning_curve(runs, theme),
-        "episodes": lambda theme: figures.episodes(rows, data, theme),
-        "returns": lambda theme: figures.returns(rows, data, theme),
+            save_figures(run.path, draw)
+    returns = {
+        section["task"]: tables.data_returns_of([r for r in runs if r.task == section["task"]])
+        for section in sections
     }
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=sentences.title(runs),
+            lead=sentences.what_was_run(runs),
+            sections=sections,
+            together=tables.all_tasks_table(rows, returns),
+            runs=tables.run_table(runs),
+            notes=[note for run in runs for note in run.notes] + notes + _doubts(runs),
+            **_configuration(runs),
+        )
+    )
+    write_bytes(out, page.encode())
 
 
-def _rendered(drawings: dict[str, Draw], theme: Theme) -> PNGs:
-    drawn = {name: draw(theme) for name, draw in drawings.items()}
-    return {name: figures.png(figure) for name, figure in drawn.items() if figure is not None}
+def _environment() -> jinja2.Environment:
+    """Return what fills page.html in; every text is escaped there."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("agentic.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = lambda content, kind: (
+        f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    )
+    return environment
 
 
-def _save(pictures: PNGs, place: Path, prefix: str) -> list[Path]:
+def _section(
+    task: str, runs: Sequence[Run], rows: Sequence[Row], light: Pictures, dark: Pictures,
+    largest_video: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what the page says of the runs on one task."""
+    data = tables.data_returns_of(runs).tolist()
+    section = {
+        "task": task,
+        "verdict": verdict(rows, data),
+        "unevaluated": [] if rows else runs,
+        "learned": any(run.metrics for run in runs),
+        "pictures": _pictures(light, dark, runs, rows),
+        **_films(runs, largest_video),
+    }
+    if rows:
+        n = tables.shortest(rows)
+        section |= {
+            "returns": tables.returns_table(rows, n),
+            "scores": tables.score_table(rows, n, data),
+            "about_scores": tables.about_scores(task, data),
+            "about_best": sentences.about_best(n),
+            "about_intervals": sentences.about_intervals(rows),
+        }
+    return section
+
+
+def _save(pictures: Pictures, place: Path, prefix: str) -> list[Path]:
     paths = []
     for name, content in pictures.items():
         paths.append(place / f"{prefix}{name}.png")
@@ -105,80 +156,75 @@ def _save(pictures: PNGs, place: Path, prefix: str) -> list[Path]:
     return paths
 
 
-def _results(runs: Sequence[Run], rows: Sequence[Row], nested: bool) -> list[str]:
-    level = 3 if nested else 2
-    parts = [html.heading("Results", level)]
-    if not rows:
-        parts.append(html.paragraph("No evaluation has been run yet. To make one:", "note"))
-        return parts + [html.code(f"agentic evaluate {run.path}") for run in runs]
-    data = tables.data_returns_of(runs).tolist()
-    for row in rows:
-        if row.memory == "kept":
-            controls = [
-                r for r in rows if r.memory != "kept" and r.name == row.name and r.episodes > 1
-            ]
-            texts = sentences.achieved(row, data), sentences.improved(row, controls)
-            parts.append(html.paragraph(" ".join(texts)))
-    n = tables.best_of(rows)
-    parts.append(tables.protocol_table(rows, n))
-    parts.append(html.paragraph(sentences.about_best(n), "note"))
-    parts.append(tables.score_table(rows, data, n))
-    return parts + [html.paragraph(text) for text in sentences.about_intervals(rows)]
-
-
-def _pictures(light: PNGs, dark: PNGs, runs: Sequence[Run], rows: Sequence[Row]) -> list[str]:
+def _pictures(
+    light: Pictures, dark: Pictures, runs: Sequence[Run], rows: Sequence[Row]
+) -> list[dict[str, Any]]:
     levels = "; ".join(
-        f"{row.label}: {', '.join(sentences.number(m) for m in row.curve.mean)}" for row in rows
+        f"{row.label}: {', '.join(map(sentences.number, row.curve.mean))}" for row in rows
     )
     captions = {
-        "learning_curve": "Loss on the training batch at each logged step (pale) and its running "
-        f"mean. {sentences.about_loss(runs)}",
         "episodes": "Mean return at each episode of a context, with 95 % intervals. Grey lines: "
         "mean and best of the data.",
+        "learning_curve": "Loss on the training batch at each logged step (pale) and its running "
+        f"mean. {sentences.about_loss(runs)}",
         "returns": "How the returns of single episodes are spread: recorded data, then each "
         "method with its context kept.",
     }
     alternatives = {
-        "learning_curve": "Line chart of the training loss by training step.",
         "episodes": f"Line chart of the mean return by episode. {levels}",
+        "learning_curve": "Line chart of the training loss by training step.",
         "returns": "Histograms of returns, one below the other.",
     }
-    parts = [
-        html.picture(light[name], dark[name], alternatives[name], captions[name]) for name in light
+    return [
+        {
+            "light": light[name],
+            "dark": dark[name],
+            "caption": captions[name],
+            "alternative": alternatives[name],
+        }
+        for name in light
     ]
-    if "learning_curve" not in light:
-        parts.append(
-            html.paragraph("There is no learning curve: metrics.jsonl is empty or absent.")
-        )
-    return parts
 
 
-def _videos(runs: Sequence[Run]) -> list[str]:
-    """Return the videos of runs, inside the page where they are small and by name where not."""
-    shown, notes = [], []
+def _films(runs: Sequence[Run], largest: int) -> dict[str, list]:
+    """Return the videos of runs: content and caption of the small ones, sentences on the others."""
+    found: dict[str, list] = {"films": [], "large_films": []}
     for run in runs:
         for line in run.videos:
             path = run.path / "videos" / line["file"]
-            if path.stat().st_size <= LARGEST_VIDEO:
-                shown.append(html.video(path.read_bytes(), sentences.about_video(run, line)))
+            words = sentences.about_video(run, line)
+            if path.stat().st_size <= largest:
+                found["films"].append({"content": path.read_bytes(), "caption": words})
             else:
-                notes.append(f"{path}: {sentences.about_video(run, line)}")
-    if not shown and not notes:
-        return []
-    parts = [html.heading("Videos", 3)]
-    parts += [html.side_by_side(shown)] if shown else []
-    if notes:
-        parts += [html.paragraph("Too large to be part of the page:"), html.bullets(notes)]
-    return parts
+                found["large_films"].append(f"{run.name}/videos/{path.name}: {words}")
+    return found
 
 
-def _configuration(run: Run, is_open: bool) -> str:
-    pairs = [(name, _shown(value)) for name, value in flatten(run.config).items()]
-    for number, source in enumerate(_evaluated_by(run), start=1):
-        pairs += [(f"evaluation {number}: {k}", _shown(v)) for k, v in flatten(source).items()]
-    return html.details(
-        f"Configuration and versions of {run.path}", html.settings_table(pairs), is_open
-    )
+def _configuration(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the settings that all runs share, each once, and a table of those that differ."""
+    settings = [_settings(run) for run in runs]
+    names = dict.fromkeys(name for own in settings for name in own)
+    differing = [name for name in names if len({own.get(name, "") for own in settings}) > 1]
+    columns = (Column("run"), *map(Column, differing))
+    lines = [
+        (run.name, *(own.get(name, "") for name in differing))
+        for run, own in zip(runs, settings, strict=True)
+    ]
+    return {
+        "shared": [(name, settings[0][name]) for name in names if name not in differing],
+        "own": Table(columns, tuple(lines)) if differing else None,
+    }
+
+
+def _settings(run: Run) -> dict[str, str]:
+    """Return all that config.json and the evaluation's lines say, without what they repeat."""
+    flat = flatten(run.config)
+    for place, source in enumerate(_evaluated_by(run), start=1):
+        flat |= {f"evaluation {place}: {name}": value for name, value in flatten(source).items()}
+    first: dict[tuple[str, str], str] = {}
+    for name, value in flat.items():
+        first.setdefault((name.split(": ")[-1].split(".")[-1], _shown(value)), name)
+    return {name: value for (_, value), name in first.items()}
 
 
 def _evaluated_by(run: Run) -> list[dict[str, Any]]:
@@ -193,7 +239,7 @@ def _evaluated_by(run: Run) -> list[dict[str, Any]]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return anywhere(value)
     if (
         isinstance(value, list)
         and len(value) > 8
@@ -215,13 +261,13 @@ def _doubts(runs: Sequence[Run]) -> list[str]:
                 f"{task}: the runs learned from {len(prints)} different data sets, so nothing is "
                 "set beside the data's returns; a report of one data set's runs does that."
             )
-        seen: dict[tuple, Path] = {}
+        seen: dict[tuple, str] = {}
         for run, variant in zip(members, variants_of(members), strict=True):
             key = (run.method, variant, run.config.get("seed"))
             if key in seen and key[-1] is not None:
                 notes.append(
-                    f"{seen[key]} and {run.path} are the same method with the same seed: "
+                    f"{seen[key]} and {run.name} are the same method with the same seed: "
                     "they are not two independent training runs."
                 )
-            seen[key] = run.path
+            seen[key] = run.name
     return notes

@@ -123,7 +123,7 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     notes: list[str] = []
     for run, variant in zip(runs, variants, strict=True):
         for condition, lines in _by_condition(run).items():
-            table = _table(lines, f"{run.path}, {condition.label()}", notes)
+            table = _table(lines, f"{run.name}, {condition.label()}", notes)
             # A random policy has no training: its episodes count once, not once a training run.
             key = (condition, "" if condition.method == RANDOM else variant, table.shape[1])
             if condition.method != RANDOM or key not in groups:

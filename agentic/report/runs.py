@@ -27,6 +27,11 @@ class Run:
     videos: tuple[dict[str, Any], ...] = ()
 
     @property
+    def name(self) -> str:
+        """What pages call the run: its folder, as far as it means something elsewhere."""
+        return anywhere(self.path)
+
+    @property
     def task(self) -> str:
         return self.config["task"]
 
@@ -38,6 +43,12 @@ class Run:
     def data_returns(self) -> list[float]:
         """Returns of the data's episodes in their order; empty where the configuration has none."""
         return self.config["data"]["returns"]
+
+
+def anywhere(path: str | Path) -> str:
+    """Return a path without what only this machine has: of an absolute one the last two parts."""
+    parts = Path(path).parts
+    return "/".join(parts[1:][-2:]) if Path(path).is_absolute() else str(path)
 
 
 def read_run(path: Path) -> Run:
@@ -95,7 +106,7 @@ def _lines(
             line = json.loads(text)
         except ValueError as error:
             if number == len(texts):
-                notes.append(f"{path}: the last line is cut off and was left out.")
+                notes.append(f"{anywhere(path)}: the last line is cut off and was left out.")
                 break
             raise AgenticError(f"{path} line {number} is not JSON ({error}).") from error
         broken = check(line) if isinstance(line, dict) else "it must be a JSON object"

@@ -7,7 +7,7 @@ from typing import Any
 from agentic.evaluation.condition import Condition
 from agentic.evaluation.protocol import Summary
 from agentic.report.rows import METHODS, VALUE_METHODS, Row, conditions_of
-from agentic.report.runs import Run
+from agentic.report.runs import Run, anywhere
 from agentic.report.table import interval, number
 
 # Below this a percentile bootstrap returns little more than the range of its values.
@@ -50,7 +50,7 @@ def what_was_run(runs: Sequence[Run]) -> str:
         source = data.config["data"].get("source")
         text += (
             f" The policies learned from {counted(len(data.data_returns), 'recorded episode')}"
-            f"{f' ({source})' if source else ''}, without touching the simulator."
+            f"{f' ({anywhere(source)})' if source else ''}, without touching the simulator."
         )
     return text
 
@@ -159,7 +159,7 @@ def about_video(run: Run, line: Mapping[str, Any]) -> str:
     label = condition.label(conditions_of(run))
     return (
         f"{capital(label)}: episode {line['episode'] + 1} of the context of seed "
-        f"{line.get('seed', 'unknown')}, return {number(line['return'])} ({run.path})."
+        f"{line.get('seed', 'unknown')}, return {number(line['return'])} ({run.name})."
     )
 
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from agentic.bench.memory import compiled_trajectories
 from agentic.files import write_bytes
+from agentic.report.table import Column, Table
 
 SHOWN = "350m"
 AT = "temporary GB at "
@@ -89,14 +90,16 @@ def table(rows: list[dict]) -> str:
     """Return the longest contexts in Markdown: a line for each model and variant."""
     budgets = [column for column in rows[0] if column.startswith("tokens in ")]
     factors = ["times vanilla", "times memory-efficient"]
-    lines = ["| " + " | ".join(["model", "variant", *budgets, *factors]) + " |"]
-    lines.append("|" + "---|" * 2 + "---:|" * (len(budgets) + len(factors)))
-    for row in rows:
-        cells = [row["model"].replace("\n", " "), row["variant"]]
-        cells += [f"{row[column]:,}" for column in budgets]
-        cells += [f"{row[column]:.3g}" if row[column] else "-" for column in factors]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    columns = (
+        Column("model"), Column("variant"),
+        *(Column(name, "right", "{:,}".format) for name in budgets),
+        *(Column(name, "right", "{:.3g}".format) for name in factors),
+    )  # fmt: skip
+    names = ("model", "variant", *budgets)
+    lines = tuple(
+        (*(row[name] for name in names), *(row[name] or "-" for name in factors)) for row in rows
+    )
+    return Table(columns, lines).markdown() + "\n"
 
 
 def named(record: dict) -> list[dict]:

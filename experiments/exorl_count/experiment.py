@@ -48,6 +48,7 @@ def report(folder: Path, results: Results) -> None:
     """Write report.md: the returns of the variant beside the default's, seed by seed."""
     from agentic.evaluation.protocol import bootstrap_interval
     from agentic.files import write_bytes
+    from agentic.report.table import Column, Estimate, Table
 
     theirs = [r for r in read_jsonl(DEFAULTS) if r["method"] == "at"]
     rows = []
@@ -69,10 +70,12 @@ def report(folder: Path, results: Results) -> None:
                 continue
             default, uniform = np.transpose(pairs)
             low, high = bootstrap_interval([uniform - default], np.mean, np.random.default_rng(0))
-            rows.append(
-                f"| {task} | {memory} | {_listed(default)} | {_listed(uniform)} | "
-                f"{(uniform - default).mean():+.0f} [{low:+.0f}, {high:+.0f}] |"
-            )
+            change = Estimate(float((uniform - default).mean()), float(low), float(high))
+            rows.append((task, memory, _listed(default), _listed(uniform), change))
+    columns = (
+        Column("task"), Column("context"), Column("4 trajectories (default)"),
+        Column("1 to 4, drawn uniformly"), Column("difference", "right"),
+    )  # fmt: skip
     text = f"""# Chains of one to four trajectories, on the seeds that are reported
 
 Written by `agentic experiment report experiments/exorl_count` from results.jsonl, cells.jsonl, \
@@ -81,9 +84,7 @@ data.jsonl and experiments/exorl/results.jsonl; do not edit.
 Mean return of the Agentic Transformer: mean over training seeds, and of each; difference with its \
 95 % bootstrap interval over training seeds, which with three or five of them is too narrow.
 
-| task | context | 4 trajectories (default) | 1 to 4, drawn uniformly | difference |
-|---|---|---|---|---|
-{chr(10).join(rows)}
+{Table(columns, tuple(rows)).markdown()}
 """
     write_bytes(folder / "report.md", text.encode())
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from agentic.collect import CollectConfig
 from agentic.experiment import Collected, Experiment
-from agentic.experiment.report import variant_cells
 from agentic.experiment.results import Results
+from agentic.experiment.variants import variant_cells, write_variants
 
 TASK = "cartpole_swingup"
 SOURCE = Collected(f"{TASK}-rnd", CollectConfig(TASK, "rnd", 200_000), (TASK,))
@@ -47,8 +47,6 @@ ONE_SEED = ("loss-all", "chunk-5", "steps-7500")
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md from the raw results."""
-    from agentic.experiment.report import write_variants
-
     write_variants(folder, results, "Recipe on exploratory data: one change at a time", VARIANTS)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from agentic.dataset import sample_directory
 from agentic.experiment import Experiment
-from agentic.experiment.report import variant_cells
 from agentic.experiment.results import Results
+from agentic.experiment.variants import variant_cells, write_variants
 
 TASK = "cartpole_swingup"
 TRAINING_SEEDS = (100, 101)
@@ -56,8 +56,6 @@ ONE_SEED = (
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md from the raw results."""
-    from agentic.experiment.report import write_variants
-
     write_variants(folder, results, "Recipe: one change at a time", VARIANTS)
 
 

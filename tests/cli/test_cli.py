@@ -110,7 +110,7 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     for word in ("first", "last", "mean", "best of 2", "improvement", "random policy"):
         assert word in table
     assert "Agentic Transformer, context kept: interquartile mean" in table
-    for word in ("normalised score", "episode 2", "interquartile mean", "random_returns.json"):
+    for word in ("score of the mean", "episode 2", "interquartile mean", "random_returns.json"):
         assert word in table
     first = (trained / "evaluation.jsonl").read_bytes()
     records = [json.loads(line) for line in first.splitlines()]

@@ -1,8 +1,8 @@
 """A study of variants changes one setting at a time, and its report has a row for each."""
 
 from agentic.experiment import Experiment
-from agentic.experiment.report import variant_cells, write_variants
 from agentic.experiment.results import Results
+from agentic.experiment.variants import variant_cells, write_variants
 
 TASK = "cartpole_swingup"
 VARIANTS = {"default": {}, "chain-8": {"trajectories": 8}, "loss-all": {"loss": "all"}}
@@ -48,7 +48,7 @@ def test_the_report_has_a_row_a_variant_and_one_a_target(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "| default | none | 6 | 0, 10 | 5, 6 | 60 |" in text
     assert "| chain-8 | trajectories 8 | 20 | 20 | 20, 21 | 60 |" in text
-    assert "| loss-all | loss all | not run | | | |" in text
+    assert "| loss-all | loss all | not run |  |  |  |" in text
     assert "| 0.5 x best = 100 | 0, 6 |" in text and "| 1 x best = 200 | 0, 10 |" in text
 
 

@@ -7,14 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from agentic.evaluation.condition import Condition
-from agentic.report.comparison import (
-    beaten,
-    markdown,
-    no_better_than_random,
-    risen,
-    scores_table,
-    table,
-)
+from agentic.report.comparison import above_random, beaten, risen, verdict
 from agentic.report.figures import beside_data, png
 from agentic.report.rows import Row
 from agentic.report.theme import DARK, LIGHT
@@ -41,7 +34,7 @@ ROWS = [
 
 
 def test_a_method_beats_what_lies_below_it_and_no_more():
-    text = beaten(ROWS)
+    text = beaten(ROWS, ROWS[0])
     assert "Agentic Transformer earns more than behaviour cloning (+20 [" in text
     assert f"does not beat, and earns less than, TD3 ({MINUS}62 [" in text
     assert "does not clearly beat Decision Transformer (0 [" in text
@@ -49,9 +42,10 @@ def test_a_method_beats_what_lies_below_it_and_no_more():
 
 
 def test_a_single_run_is_no_ground_for_a_verdict():
-    text = beaten([row("at", 30), row("bc", 10)])
+    single = [row("at", 30), row("bc", 10)]
+    text = beaten(single, single[0])
     assert text.startswith("With a single training seed a side, nothing is known of the spread")
-    assert beaten([row("bc", 10, 11)]) == "" == beaten([row("at", 30, 31)])
+    assert beaten(ROWS[:2], ROWS[0]) == ""
 
 
 def test_later_episodes_are_better_worse_or_no_better():
@@ -69,23 +63,28 @@ def test_later_episodes_are_better_worse_or_no_better():
 
 
 def test_what_earns_no_more_than_chance_is_named():
-    text = no_better_than_random(ROWS)
-    assert text == "No clearly more than random actions (24 [24, 24]) earn behaviour cloning."
-    assert no_better_than_random(ROWS[:3]) == ""
-    assert no_better_than_random([ROWS[0], ROWS[-1]]) == ""
+    chance = "earn clearly more than random actions (24 [24, 24])."
+    assert above_random(ROWS) == f"All methods but behaviour cloning {chance}"
+    assert above_random(ROWS[:3]) == ""
+    assert above_random([*ROWS[:3], ROWS[-1]]) == f"All methods {chance}"
+    one = chance.replace("earn ", "earns ")
+    assert above_random([ROWS[0], ROWS[-1]]) == f"Agentic Transformer {one}"
+    assert above_random([ROWS[3], ROWS[-1]]) == f"No method {one}"
 
 
-def test_tables_have_a_line_a_row_and_a_column_a_task():
-    lines = table(ROWS, [20.0, 80.0]).splitlines()
-    assert len(lines) == 2 + len(ROWS)
-    assert lines[0].count("|") == lines[-1].count("|") == 8 + 1
-    assert lines[2].endswith("| 30, 32 |") and lines[-1].endswith("|  |")
-    # Without a scale there are no scores.
-    assert "score" not in table(ROWS, []).splitlines()[0]
-    lines = scores_table({"walker_run": ROWS, "b": ROWS[:1]}, {"walker_run": [80.0], "b": []})
-    assert lines.splitlines()[0] == "| method | walker_run | b (returns) |"
-    assert lines.splitlines()[-1].startswith("| random policy |") and lines.endswith("|  |")
-    assert markdown(["a"], [["b"]]) == "| a |\n| --- |\n| b |"
+def test_a_verdict_is_about_the_first_method_and_starts_with_its_return():
+    texts = verdict(ROWS, [10.0, 80.0])
+    assert texts[0].startswith(
+        "Agentic Transformer, context kept: mean return 31 (95 % interval 30 to 32, "
+    )
+    assert texts[1:4] == [above_random(ROWS), beaten(ROWS, ROWS[0]), risen(ROWS)]
+    assert texts[4] == (
+        "What the context is worth to Agentic Transformer: mean return 31 [30, 32] with its "
+        "context kept, 30 [29, 31] with context emptied before each episode."
+    )
+    alone = verdict(ROWS[4:5], [])
+    assert len(alone) == 2 and "from the first to the last episode" in alone[1]
+    assert verdict(ROWS[1:2], [10.0]) == [] == verdict([], [])
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

@@ -12,7 +12,7 @@ from agentic.evaluation.references import random_reference
 from agentic.files import write_bytes
 from agentic.report import figures
 from agentic.report import words as sentences
-from agentic.report.page import save_figures, write_report
+from agentic.report.page import draw, save_figures, write_report
 from agentic.report.rows import METHODS, rows_of, variants_of
 from agentic.report.runs import read_run
 from agentic.report.theme import LIGHT
@@ -131,15 +131,14 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Spare a test of words the drawing, which takes most of a report's time."""
-    monkeypatch.setattr("agentic.report.page._rendered", lambda drawings, theme: {})
-
-
-def report(folders, out):
-    write_report(folders, out)
+def report(folders, out, draw=draw, **options):
+    write_report(folders, out, draw, **options)
     return Page(out.read_text())
+
+
+def words(folders, out, **options):
+    """Return the page's text without drawing, which takes most of a report's time."""
+    return report(folders, out, lambda runs, rows, theme: {}, **options).text
 
 
 def test_runs_of_different_data_are_set_beside_no_data(tmp_path):
@@ -202,22 +201,22 @@ def with_lines(run, tables, **fields):
     return run
 
 
-def test_scores_stand_between_random_actions_and_the_datas_best(no_pictures, tmp_path):
+def test_scores_stand_between_random_actions_and_the_datas_best(tmp_path):
     random = random_reference("cartpole_swingup").mean
     best = max(DATA_RETURNS)
     half = (random + best) / 2
     table = [[random, best], [half, half]]
     run = with_lines(make_run(tmp_path / "run"), [({"memory": "kept"}, table)])
-    text = report([run], tmp_path / "page.html").text
+    text = words([run], tmp_path / "page.html")
     # first: 0 and 50; last: 100 and 50; mean: 50 and 50; improvement: 100 and 0.
     for cell in ("25 0 to 50", "75 50 to 100", "50 50 to 50", "50 0 to 100"):
         assert cell in text
     assert f"random actions earn, {random:.1f} (mean of 64 episodes" in text
     unknown = with_lines(make_run(tmp_path / "other", task="walker_fly"), [({}, table)])
-    assert "no normalised scores" in report([unknown], tmp_path / "other.html").text
+    assert "There are no scores" in words([unknown], tmp_path / "other.html")
 
 
-def test_every_target_noise_and_cache_has_a_row_of_its_own(no_pictures, tmp_path):
+def test_every_target_noise_and_cache_has_a_row_of_its_own(tmp_path):
     tables = [
         ({"target_return": 200.0, "action_noise": 0.0}, [[1, 2], [3, 4]]),
         ({"target_return": 760.0, "action_noise": 0.0}, [[5, 6], [7, 8]]),
@@ -235,34 +234,34 @@ def test_every_target_noise_and_cache_has_a_row_of_its_own(no_pictures, tmp_path
         ("target 760, bfloat16 cache", 2, 4),
         ("", 1, 0),
     ]
-    assert "Agentic Transformer, target 200:" in report(runs, tmp_path / "page.html").text
+    assert "Agentic Transformer, target 200:" in words(runs, tmp_path / "page.html")
 
 
-def test_the_best_is_of_the_same_number_of_episodes_for_every_method(no_pictures, tmp_path):
+def test_the_best_is_of_the_same_number_of_episodes_for_every_method(tmp_path):
     short = with_lines(make_run(tmp_path / "bc", "bc"), [({}, [[100, 300]] * 2)])
     long = with_lines(make_run(tmp_path / "at"), [({}, [[100, 200, 900, 900]] * 2)])
-    text = report([short, long], tmp_path / "page.html").text
+    text = words([short, long], tmp_path / "page.html")
     assert "best of 2" in text and "best of 4" not in text
     assert "the largest of n = 2 rollouts, the first 2 of each context, for every method" in text
     assert "their best is that of the first 2" in text
 
 
-def test_several_tasks_are_averaged_as_scores_over_the_same_number_of_runs(no_pictures, tmp_path):
+def test_several_tasks_are_averaged_as_scores_over_the_same_number_of_runs(tmp_path):
     tasks = ("cartpole_swingup", "walker_run")
     runs = [
         with_lines(make_run(tmp_path / f"{task}{seed}", seed=seed, task=task), [({}, [[760, 760]])])
         for task in tasks
         for seed in range(2)
     ]
-    text = report(runs, tmp_path / "page.html").text
+    text = words(runs, tmp_path / "page.html")
     assert "All tasks together" in text and "2 tasks 2 training runs each" in text
     assert "stratified by task" in text and "100 100 to 100" in text
-    assert "All tasks together" not in report(runs[:3], tmp_path / "fewer.html").text
-    assert "All tasks together" not in report(runs[:2], tmp_path / "one.html").text
+    assert "All tasks together" not in words(runs[:3], tmp_path / "fewer.html")
+    assert "All tasks together" not in words(runs[:2], tmp_path / "one.html")
 
 
 def test_small_videos_are_part_of_the_page_and_large_ones_are_named(
-    no_pictures, tmp_path, monkeypatch
+    tmp_path,
 ):
     run = make_run(tmp_path / "run")
     (run / "videos").mkdir()
@@ -271,25 +270,24 @@ def test_small_videos_are_part_of_the_page_and_large_ones_are_named(
     about = {"memory": "kept", "seed": 7, "episode": 1, "return": 321.0}
     names = ("small.mp4", "large.mp4", "gone.mp4")
     write_lines(run / "videos" / "videos.jsonl", [{"file": name} | about for name in names])
-    monkeypatch.setattr("agentic.report.page.LARGEST_VIDEO", 4)
-    page = report([run], tmp_path / "page.html")
+    page = report([run], tmp_path / "page.html", largest_video=4)
     assert page.tags.count("video") == 1 and "gone.mp4" not in page.text
     assert [a for a in page.addresses if "video" in a] == ["data:video/mp4;base64,ZmlsbQ=="]
     assert "episode 2 of the context of seed 7, return 321" in page.text
-    assert f"{run / 'videos' / 'large.mp4'}: Agentic Transformer: episode 2" in page.text
+    assert f"{tmp_path.name}/run/videos/large.mp4: Agentic Transformer: episode 2" in page.text
     for name in ("../config.json", "/etc/passwd.mp4", "a/b.mp4"):
         write_lines(run / "videos" / "videos.jsonl", [{"file": name} | about])
         with pytest.raises(AgenticError, match="plain name of an mp4"):
             read_run(run)
 
 
-def test_versions_of_the_evaluation_are_shown_once_each(no_pictures, tmp_path):
+def test_versions_of_the_evaluation_are_shown_once_each(tmp_path):
     run = make_run(tmp_path / "run")
     sources = [{"versions": {"mujoco": v}, "commit": "c"} for v in ("3.17.0", "3.17.0", "3.18.0")]
     tables = [
         ({"memory": m, "provenance": s}, [[1, 2]]) for m, s in zip("abc", sources, strict=True)
     ]
-    text = report([with_lines(run, tables)], tmp_path / "page.html").text
+    text = words([with_lines(run, tables)], tmp_path / "page.html")
     assert "evaluation 1: versions.mujoco 3.17.0" in text
     assert "evaluation 2: versions.mujoco 3.18.0" in text and "evaluation 3" not in text
 
@@ -379,7 +377,7 @@ def test_several_tasks_get_sections(tmp_path):
 def test_a_run_that_was_not_evaluated_says_how(tmp_path):
     run = make_run(tmp_path / "run", memories=())
     page = report([run], tmp_path / "page.html")
-    assert f"agentic evaluate {run}" in page.text
+    assert f"agentic evaluate {tmp_path.name}/run" in page.text
     assert [path.name for path in save_figures(run)] == ["learning_curve.png", "returns.png"]
 
 
