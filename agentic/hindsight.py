@@ -123,15 +123,23 @@ def relabel(
     )
 
 
-class Episodes(Protocol):
-    """Stored trajectories to make chains of, such as a data set.
+class Steps(Protocol):
+    """What stored trajectories observed and did: observations [N, T, O] and actions [N, T, A].
 
-    observations [N, T, O], actions [N, T, A], rewards [N, T] float32, perhaps read-only memory
-    maps; lengths [N] integer, the steps that exist; returns [N] float64.
+    Both are float32, perhaps read-only memory maps.
     """
 
     observations: np.ndarray
     actions: np.ndarray
+
+
+class Episodes(Steps, Protocol):
+    """Stored trajectories to make chains of, such as a data set.
+
+    rewards [N, T] float32, perhaps a read-only memory map; lengths [N] integer, the steps that
+    exist; returns [N] float64.
+    """
+
     rewards: np.ndarray
     lengths: np.ndarray
     returns: np.ndarray
@@ -176,18 +184,43 @@ def chain_of_hindsight(
     longest = episodes.rewards.shape[1]
     mask = np.arange(longest, dtype=lengths.dtype) < lengths[..., None]
 
+    rewards = gather(episodes.rewards, drawn, np.zeros_like(lengths), lengths, longest)
+    to_go, marks = labels(rewards, mask, episodes.returns[drawn], completion, target)
+    return gather_chain(episodes, drawn, lengths, rewards, to_go, marks, cut)
+
+
+def gather_chain(
+    episodes: Steps,
+    drawn: np.ndarray,
+    lengths: np.ndarray,
+    rewards: np.ndarray,
+    to_go: np.ndarray,
+    marks: np.ndarray,
+    cut: Cut | None = None,
+) -> Chain | Window:
+    """Copy the observations and actions of trajectories that are in order and labelled.
+
+    Args:
+        episodes: the stored trajectories.
+        drawn: [..., n] their indices.
+        lengths: [..., n] their steps, 0 for absent ones.
+        rewards, to_go, marks: [..., n, T] rewards, returns-to-go and completions of whole
+            trajectories, zeros where there is no step.
+        cut: a window to cut out of each chain; None keeps it whole.
+    """
+    if cut is not None:
+        return _window(episodes, drawn, lengths, cut, rewards, to_go, marks)
+    longest = rewards.shape[-1]
+
     def whole(array: np.ndarray) -> np.ndarray:
         return gather(array, drawn, np.zeros_like(lengths), lengths, longest)
 
-    rewards = whole(episodes.rewards)
-    to_go, marks = labels(rewards, mask, episodes.returns[drawn], completion, target)
-    if cut is not None:
-        return _window(episodes, drawn, lengths, cut, rewards, to_go, marks)
+    mask = np.arange(longest, dtype=lengths.dtype) < lengths[..., None]
     return Chain(whole(episodes.observations), whole(episodes.actions), rewards, to_go, marks, mask)
 
 
 def _window(
-    episodes: Episodes, drawn: np.ndarray, lengths: np.ndarray, cut: Cut, rewards: np.ndarray,
+    episodes: Steps, drawn: np.ndarray, lengths: np.ndarray, cut: Cut, rewards: np.ndarray,
     to_go: np.ndarray, marks: np.ndarray,
 ) -> Window:  # fmt: skip
     """Cut a window out of chains in hindsight order, whose labels [..., n, T] are whole.

@@ -2,11 +2,13 @@
 
     load_dataset   a directory of episodes or a store -> Dataset
     Dataset        N labelled trajectories, in memory or memory-mapped
+    FamilyDataset  the same for a task family, with features in place of rewards
     convert        a directory of episodes -> a store
-    relabel_store  add or replace a task's rewards in a store
+    relabel_store  add or replace a task's rewards, or a family's features, in a store
     describe_data  what a directory or a store holds
     verify         what is wrong with a directory or a store
     ChainSampler   batches of hindsight chains, a pure function of (seed, step)
+    HiddenTaskSampler  batches of chains of a hidden task, likewise
     Prefetch       the same batches, drawn ahead by a thread
 
 Names are imported on first use, so that `import agentic.dataset` reads neither h5py nor mujoco.
@@ -18,6 +20,9 @@ _HOMES = {
     "ChainSampler": "agentic.dataset.sampler",
     "SamplerConfig": "agentic.dataset.sampler",
     "Dataset": "agentic.dataset.dataset",
+    "FamilyDataset": "agentic.dataset.family_dataset",
+    "HiddenTaskConfig": "agentic.dataset.hidden",
+    "HiddenTaskSampler": "agentic.dataset.hidden",
     "Prefetch": "agentic.dataset.prefetch",
     "convert": "agentic.dataset.conversion",
     "describe_data": "agentic.dataset.inspect",

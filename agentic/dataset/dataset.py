@@ -61,8 +61,39 @@ def fingerprint(task: str, content: str, rewards: str) -> str:
     return hashlib.sha256(f"{task} {content} {rewards}".encode()).hexdigest()
 
 
+class PaddedEpisodes:
+    """What can be said of episodes from observations [N, T, O] and lengths [N] alone."""
+
+    observations: np.ndarray
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def mask(self, indices: np.ndarray) -> np.ndarray:
+        """Return where a step exists in the trajectories `indices` [...]: [..., T] bool."""
+        steps = np.arange(self.observations.shape[1])
+        return steps < self.lengths[np.asarray(indices)][..., None]
+
+    def observation_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean [O] and standard deviation [O] over all existing steps, float32.
+
+        One episode at a time (Chan, Golub & LeVeque 1983, pairwise update), so that a store far
+        larger than memory can be asked. A feature that never changes has deviation 0.
+        """
+        count, mean, squares = 0, 0.0, 0.0
+        for steps, padded_episode in zip(self.lengths.tolist(), self.observations, strict=True):
+            episode = np.asarray(padded_episode[:steps], np.float64)
+            shift = episode.mean(0) - mean
+            squares += ((episode - episode.mean(0)) ** 2).sum(0)
+            squares += shift**2 * (count * steps / (count + steps))
+            mean = mean + shift * (steps / (count + steps))
+            count += steps
+        return mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(PaddedEpisodes):
     """N trajectories of one task; unequal lengths are padded with zeros.
 
     observations [N, T, O], actions [N, T, A], rewards [N, T] float32; lengths [N] int32, the steps
@@ -111,9 +142,6 @@ class Dataset:
             source=source,
             fingerprint=digest.fingerprint(task),
         )
-
-    def __len__(self) -> int:
-        return len(self.lengths)
 
     def __repr__(self) -> str:
         """Return one line: arrays of any size would drown a notebook."""
@@ -171,27 +199,6 @@ class Dataset:
             physics=None,
             known_returns=None,
         )
-
-    def mask(self, indices: np.ndarray) -> np.ndarray:
-        """Return where a step exists in the trajectories `indices` [...]: [..., T] bool."""
-        steps = np.arange(self.rewards.shape[1])
-        return steps < self.lengths[np.asarray(indices)][..., None]
-
-    def observation_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean [O] and standard deviation [O] over all existing steps, float32.
-
-        One episode at a time (Chan, Golub & LeVeque 1983, pairwise update), so that a store far
-        larger than memory can be asked. A feature that never changes has deviation 0.
-        """
-        count, mean, squares = 0, 0.0, 0.0
-        for steps, padded_episode in zip(self.lengths.tolist(), self.observations, strict=True):
-            episode = np.asarray(padded_episode[:steps], np.float64)
-            shift = episode.mean(0) - mean
-            squares += ((episode - episode.mean(0)) ** 2).sum(0)
-            squares += shift**2 * (count * steps / (count + steps))
-            mean = mean + shift * (steps / (count + steps))
-            count += steps
-        return mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32)
 
 
 def padded(array: np.ndarray, rows: int, dtype: type = np.float32) -> np.ndarray:

@@ -9,7 +9,9 @@ import numpy as np
 from agentic.dataset.dataset import Dataset
 from agentic.dataset.episodes import episode_length, episode_shapes, list_episodes
 from agentic.dataset.load import load_dataset
+from agentic.errors import AgenticError
 from agentic.progress import Progress
+from agentic.simulation.tasks import is_family
 
 QUANTILES = {"min": 0.0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "max": 1.0}
 
@@ -39,6 +41,9 @@ def describe_data(
         domain, source, dates and versions.
     """
     path = Path(path)
+    if task is not None and is_family(task):
+        raise AgenticError(f"{task} is a task family, which has other returns for every code; "
+                           "name a task")  # fmt: skip
     if path.suffix == ".h5":
         facts, data = _describe_store(path, task)
     else:
@@ -78,7 +83,7 @@ def _describe_store(path: Path, task: str | None) -> tuple[dict, dict[str, Datas
         "actions": store.actions,
         "rewards": next((labelled.rewards for labelled in data.values()), None),
         "physics": store.physics,
-    }
+    } | {f"features {name}": features.values for name, features in store.features.items()}
     shapes = {name: array.shape for name, array in arrays.items() if array is not None}
     counts = _counts("store", path, store.lengths, _bytes([path]))
     facts = {key: store.facts[key] for key in ("domain", "source")}

@@ -1,10 +1,11 @@
-"""The rewards of a task, computed from the simulator states that were recorded.
+"""The labels of a task or a family, computed from the simulator states that were recorded.
 
     physics   p_0     p_1     p_2    ...   p_T
     actions       a_0     a_1    ...  a_T-1
     rewards       r_0     r_1    ...  r_T-1
 
-The reward of step t is the task's reward in the state it led to: r_t = reward(p_t+1, a_t).
+The reward of step t is the task's reward in the state it led to: r_t = reward(p_t+1, a_t). A task
+family has features in place of rewards: F numbers, from which the reward follows for every code.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from agentic import simulation
 from agentic.dataset.episodes import Episode
 from agentic.errors import AgenticError, closest
-from agentic.simulation.tasks import Task, get_task
+from agentic.simulation.tasks import Task, get_task, is_family
 
 Control = Literal["action", "zero"]
 CONTROLS: tuple[Control, ...] = ("action", "zero")
@@ -29,8 +30,15 @@ def check_control(control: str) -> None:
 
 
 def check_tasks(tasks: Sequence[str]) -> list[Task]:
-    """Return the tasks of these names, each once; AgenticError unless they share a simulator."""
-    specs = [get_task(name) for name in dict.fromkeys(tasks)]
+    """Return the tasks of these names; AgenticError unless they share a simulator.
+
+    Each is there once, and of families that share their features the first one.
+    """
+    places: dict[str, Task] = {}
+    for name in tasks:
+        task = get_task(name)
+        places.setdefault(label_place(name), task)
+    specs = list(places.values())
 
     def simulator(spec: Task) -> tuple:
         return spec.domain, spec.observation_size, spec.action_size, spec.physics_size
@@ -51,10 +59,10 @@ def label(
     control: Control = "action",
     threads: int = 1,
 ) -> np.ndarray:
-    """Return the task's reward of every step of one episode.
+    """Return the task's reward of every step of one episode, or the features of a task family.
 
     Args:
-        task: name, such as "cartpole_swingup".
+        task: name, such as "cartpole_swingup" or "point_mass_goal".
         physics: [T + 1, P] float64 simulator states, row 0 the reset.
         actions: [T, A] in [-1, 1]; actions[t] led from physics[t] to physics[t + 1].
         control: "action" writes each step's action as the control, which gives the environment's
@@ -63,26 +71,42 @@ def label(
         threads: how many compute; the result is the same bit for bit.
 
     Returns:
-        [T] float32.
+        [T] float32, of a family [T, F] float32.
     """
     check_control(control)
     if len(physics) != len(actions) + 1:
         raise AgenticError(
             f"physics has {len(physics)} rows and actions {len(actions)}; physics needs one more."
         )
-    rewards = rewards_of_states(task, physics[1:], actions, control, threads)
-    if not np.isfinite(rewards).all():
-        step = int(np.argmin(np.isfinite(rewards)))
+    labels = labels_of_states(task, physics[1:], actions, control, threads)
+    if not np.isfinite(labels).all():
+        step = int(np.argwhere(~np.isfinite(labels))[0][0])
         raise AgenticError(f"the {task} reward of step {step} is not finite; its physics are odd.")
-    return rewards
+    return labels
 
 
-def rewards_of_states(
+def labels_of_states(
     task: str, states: np.ndarray, actions: np.ndarray, control: Control, threads: int
 ) -> np.ndarray:
-    """Return the rewards [K] float32 of states [K, P] and the actions [K, A] that led to them."""
-    rewards = simulation.rewards(task, states, actions if control == "action" else None, threads)
-    return np.asarray(rewards, np.float32)
+    """Return the rewards [K] float32 of states [K, P] and the actions [K, A] that led to them.
+
+    Of a task family these are features [K, F] float32.
+    """
+    compute = simulation.features if is_family(task) else simulation.rewards
+    labels = compute(task, states, actions if control == "action" else None, threads)
+    return np.asarray(labels, np.float32)
+
+
+def label_shape(task: str) -> tuple[int, ...]:
+    """Return the shape of one step's label: () for a reward, (F,) for a family's features."""
+    return (len(simulation.get_family(task).feature_names),) if is_family(task) else ()
+
+
+def label_place(task: str) -> str:
+    """Return the name of the array that holds the labels in a store."""
+    if is_family(task):
+        return f"features/{simulation.get_family(task).features_name}"
+    return f"rewards/{task}"
 
 
 def label_episode(

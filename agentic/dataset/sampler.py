@@ -63,12 +63,43 @@ class SamplerConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
-        if self.window is not None and (self.window < 1 or self.window % self.align):
-            down = self.window // self.align * self.align
-            raise AgenticError(
-                f"window is {self.window}; it must be a multiple of the {self.align} steps of a "
-                f"token, such as {max(down, self.align)}."
-            )
+        check_window(self.window, self.align)
+
+
+def check_window(window: int | None, align: int, steps: int | None = None) -> None:
+    """Raise AgenticError unless a window is whole tokens and fits into episodes of `steps`."""
+    if window is None:
+        return
+    if window < 1 or window % align:
+        down = window // align * align
+        raise AgenticError(
+            f"window is {window}; it must be a multiple of the {align} steps of a token, such as "
+            f"{max(down, align)}."
+        )
+    if steps is not None and window > steps:
+        raise AgenticError(
+            f"window is {window}; episodes have {steps} steps, so it can be at most {steps} or "
+            "None for whole episodes."
+        )
+
+
+def share_of_batch(batch_size: int, index: int, count: int) -> slice:
+    """Return which chains of a batch are those of process `index` of `count`.
+
+    Raises:
+        AgenticError: there is no such process, or the batch cannot be shared evenly.
+    """
+    if not 0 <= index < count:
+        raise AgenticError(
+            f"process_index is {index}; with process_count {count} it must lie in 0..{count - 1}."
+        )
+    size, rest = divmod(batch_size, count)
+    if rest:
+        raise AgenticError(
+            f"batch_size is {batch_size} chains, to be shared by {count} processes; take a "
+            f"multiple of {count}, such as {(size + 1) * count}."
+        )
+    return slice(index * size, (index + 1) * size)
 
 
 def draw_starts(
@@ -103,13 +134,8 @@ class ChainSampler:
         """
         self.config = replace(config or SamplerConfig(), **options)
         self.data = data = data.every(self.config.stride)
-        self._share = self._rows(process_index, process_count)
-        steps = data.rewards.shape[1]
-        if self.config.window is not None and self.config.window > steps:
-            raise AgenticError(
-                f"window is {self.config.window}; episodes have {steps} steps, so it can be at "
-                f"most {steps} or None for whole episodes."
-            )
+        self._share = share_of_batch(self.config.batch_size, process_index, process_count)
+        check_window(self.config.window, self.config.align, data.rewards.shape[1])
         ranking = np.argsort(-data.returns, kind="stable")
         self.pool = np.sort(ranking[: self._part(self.config.top_fraction)])
         best = ranking[: self._part(self.config.best_fraction)]
@@ -119,20 +145,6 @@ class ChainSampler:
                 f"trajectories is {self.config.trajectories}; a chain draws without replacement, "
                 f"so it can be at most {len(self.pool)}, the number of episodes to draw from."
             )
-
-    def _rows(self, index: int, count: int) -> slice:
-        if not 0 <= index < count:
-            raise AgenticError(
-                f"process_index is {index}; with process_count {count} it must lie in "
-                f"0..{count - 1}."
-            )
-        size, rest = divmod(self.config.batch_size, count)
-        if rest:
-            raise AgenticError(
-                f"batch_size is {self.config.batch_size} chains, to be shared by {count} "
-                f"processes; take a multiple of {count}, such as {(size + 1) * count}."
-            )
-        return slice(index * size, (index + 1) * size)
 
     def _part(self, fraction: float) -> int:
         return max(1, round(fraction * len(self.data)))

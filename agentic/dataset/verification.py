@@ -109,7 +109,9 @@ def _verify_store(path: Path, progress: Progress | None) -> Verified:
 
 def _store_problems(store: Store, progress: Progress | None) -> Iterator[str]:
     count, steps = store.actions.shape[:2]
-    digest, physics, last = Digest(store.labels), hashlib.sha256(), hashlib.sha256()
+    features = {f"features {name}": found for name, found in store.features.items()}
+    digest = Digest([*store.labels, *features])
+    physics, last = hashlib.sha256(), hashlib.sha256()
     for row, length in enumerate(store.lengths.tolist()):
         name = f"{store.path} episode {row}"
         if not 0 < length <= steps:
@@ -120,6 +122,8 @@ def _store_problems(store: Store, progress: Progress | None) -> Iterator[str]:
             "observations": (store.observations[row], length),
             "actions": (store.actions[row], length),
         } | {f"rewards of {task}": (values, length) for task, values in rewards.items()}
+        found = {name: each.values[row] for name, each in features.items()}
+        arrays |= {name: (values, length) for name, values in found.items()}
         if store.physics is not None:
             arrays["physics"] = (store.physics[row], length + 1)
             physics.update(np.ascontiguousarray(store.physics[row, : length + 1], "<f8"))
@@ -140,7 +144,7 @@ def _store_problems(store: Store, progress: Progress | None) -> Iterator[str]:
         digest.add(
             store.observations[row, :length],
             store.actions[row, :length],
-            {task: values[:length] for task, values in rewards.items()},
+            {name: values[:length] for name, values in (rewards | found).items()},
         )
         if progress is not None:
             progress(row + 1, count)
@@ -155,6 +159,8 @@ def _hash_problems(store: Store, digest: Digest, physics: str, last: str) -> Ite
         hashes["last observations"] = (last, store.last_observations_sha256)
     for task, labels in store.labels.items():
         hashes[f"the rewards of {task}"] = (digest.rewards(task), labels.sha256)
+    for name, features in store.features.items():
+        hashes[f"features {name}"] = (digest.rewards(f"features {name}"), features.sha256)
     for what, (found, recorded) in hashes.items():
         if found != recorded:
             yield (

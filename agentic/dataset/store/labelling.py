@@ -1,6 +1,7 @@
-"""Adding or replacing the rewards of tasks in a store that holds physics."""
+"""Adding or replacing the labels of tasks and families in a store that holds physics."""
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,14 @@ import h5py
 import numpy as np
 
 from agentic.dataset.episodes import check_widths
-from agentic.dataset.labels import Control, check_control, check_tasks, rewards_of_states
+from agentic.dataset.labels import (
+    Control,
+    check_control,
+    check_tasks,
+    label_place,
+    label_shape,
+    labels_of_states,
+)
 from agentic.dataset.store.output import Output, changeable
 from agentic.dataset.store.reading import Store, open_arrays
 from agentic.dataset.store.writing import control_of, set_labels, set_texts
@@ -21,6 +29,7 @@ from agentic.files import locked, written_whole
 from agentic.hindsight import total_rewards
 from agentic.progress import Progress
 from agentic.provenance import cores
+from agentic.simulation.tasks import is_family
 
 
 class Relabelled(NamedTuple):
@@ -39,7 +48,7 @@ def relabel_store(
     progress: Progress | None = None,
     states_at_a_time: int = 32_768,
 ) -> Relabelled:
-    """Add the rewards of `tasks` to a store, or replace those that it has.
+    """Add the rewards of `tasks` to a store, or the features of families, or replace them.
 
     The labels are written into a copy, which takes the store's name when all of them are complete.
     An interruption leaves the store as it was, and a training that has opened it keeps the labels
@@ -48,7 +57,7 @@ def relabel_store(
 
     Args:
         path: a store with physics, or a link to one.
-        tasks: names of tasks that the simulator of its episodes has.
+        tasks: names of tasks or families that the simulator of its episodes has.
         control: what labels read as control: the "action" (the environment's reward) or "zero".
         workers: threads that simulate; None takes every processor. The result is the same.
         progress: called with (states labelled, states in all) after each block of episodes.
@@ -75,25 +84,27 @@ def relabel_store(
         store = open_arrays(path)
         _check_can_label(store, names)
         states = int(store.lengths.sum())
-        Output.check_space(real.parent, path.stat().st_size + 4 * states * len(names))
+        numbers = states * sum(math.prod(label_shape(name)) for name in names)
+        Output.check_space(real.parent, path.stat().st_size + 4 * numbers)
         with written_whole(real) as temporary:
             copy_file(real, temporary)
             with changeable(temporary, new=False) as (file, output):
                 for index, task in enumerate(names):
-                    place = _rewards_of(file, store, task)
+                    place = _labels_of(file, store, task)
                     digest, returns, done = hashlib.sha256(), [], index * states
-                    for rows, rewards in _labelled_blocks(
+                    for rows, labels in _labelled_blocks(
                         store, task, control, workers, states_at_a_time
                     ):
-                        place[rows] = rewards
+                        place[rows] = labels
                         output.check()
                         mask = _mask(store, rows)
-                        digest.update(np.ascontiguousarray(rewards[mask], "<f4"))
-                        returns.append(total_rewards(rewards, mask))
+                        digest.update(np.ascontiguousarray(labels[mask], "<f4"))
+                        if not is_family(task):
+                            returns.append(total_rewards(labels, mask))
                         done += int(mask.sum())
                         if progress is not None:
                             progress(done, states * len(names))
-                    set_labels(file, task, np.concatenate(returns), control, digest.hexdigest())
+                    set_labels(file, task, returns, control, digest.hexdigest())
                 set_texts(file, control=control_of(file))
     return Relabelled(path, tuple(names), states)
 
@@ -114,7 +125,7 @@ def _check_can_label(store: Store, tasks: Sequence[str]) -> None:
 def _labelled_blocks(
     store: Store, task: str, control: Control, threads: int, states_at_a_time: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield which episodes, and their rewards [n, T], zero where there is no step."""
+    """Yield which episodes, and their labels [n, T, ...], zero where there is no step."""
     count, steps = store.actions.shape[:2]
     episodes = max(1, states_at_a_time // max(steps, 1))
     for first in range(0, count, episodes):
@@ -122,29 +133,29 @@ def _labelled_blocks(
         mask = _mask(store, rows)
         # The state that step t led to is row t + 1.
         states, actions = store.physics[rows, 1:][mask], store.actions[rows][mask]
-        rewards = np.zeros(mask.shape, np.float32)
+        labels = np.zeros((*mask.shape, *label_shape(task)), np.float32)
         try:
-            rewards[mask] = rewards_of_states(task, states, actions, control, threads)
+            labels[mask] = labels_of_states(task, states, actions, control, threads)
         except AgenticError as error:
             raise AgenticError(f"{store.path} could not be labelled: {error}") from error
-        if not np.isfinite(rewards).all():
-            row, step = np.argwhere(~np.isfinite(rewards))[0]
+        if not np.isfinite(labels).all():
+            row, step = np.argwhere(~np.isfinite(labels))[0][:2]
             raise AgenticError(
                 f"{store.path} episode {first + row} has a {task} reward of step {step} that is "
                 "not finite; its physics are odd."
             )
-        yield rows, rewards
+        yield rows, labels
 
 
 def _mask(store: Store, rows: slice) -> np.ndarray:
     return np.arange(store.actions.shape[1]) < store.lengths[rows, None]
 
 
-def _rewards_of(file: h5py.File, store: Store, task: str) -> h5py.Dataset:
-    place = f"rewards/{task}"
+def _labels_of(file: h5py.File, store: Store, task: str) -> h5py.Dataset:
+    place, shape = label_place(task), (*store.actions.shape[:2], *label_shape(task))
     if place in file:
         return file[place]
-    return file.create_dataset(place, store.actions.shape[:2], np.float32)
+    return file.create_dataset(place, shape, np.float32)
 
 
 def copy_file(

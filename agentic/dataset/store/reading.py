@@ -11,10 +11,12 @@ import numpy as np
 from agentic import simulation
 from agentic.dataset.dataset import Dataset, Digest, fingerprint
 from agentic.dataset.episodes import check_widths
+from agentic.dataset.family_dataset import FamilyDataset
 from agentic.dataset.labels import Control
 from agentic.errors import AgenticError
 from agentic.provenance import cores
-from agentic.simulation.tasks import get_task
+from agentic.simulation.families import get_family
+from agentic.simulation.tasks import get_task, is_family
 
 FORMAT, VERSION = "agentic-trajectories", "2"
 LAST = "last_observations"
@@ -32,6 +34,14 @@ class Labels(NamedTuple):
     sha256: str
 
 
+class Features(NamedTuple):
+    """The features [N, T, F] of a task family, how they were made, their sha256 as recorded."""
+
+    values: np.ndarray
+    control: str
+    sha256: str
+
+
 class Store(NamedTuple):
     """An open store: read-only maps of its arrays, its labels by task, its facts as texts."""
 
@@ -45,6 +55,7 @@ class Store(NamedTuple):
     last_observations: np.ndarray | None
     last_observations_sha256: str
     labels: dict[str, Labels]
+    features: dict[str, Features]
 
     @property
     def domains(self) -> list[str]:
@@ -59,6 +70,12 @@ class Store(NamedTuple):
                 f"{self.path} holds episodes of {self.facts['domain']}, "
                 f"and {task} is a task of {domain}; take a task of {self.domains[0]}."
             )
+
+    def labels_of(self, task: str) -> Labels | Features | None:
+        """Return the rewards of a task or the features of a family, or None if it has none."""
+        if is_family(task):
+            return self.features.get(get_family(task).features_name)
+        return self.labels.get(task)
 
     def widths(self) -> dict[str, int]:
         """Return the width of every array, named as in ExoRL's files."""
@@ -81,6 +98,9 @@ def open_arrays(path: str | Path) -> Store:
         lengths = file["lengths"][()]
         count, steps = len(lengths), int(lengths.max(initial=0))
         labels = {task: _labels(path, file, task, count, steps) for task in sorted(file["rewards"])}
+        features = {
+            name: _features(path, file, name, count, steps) for name in file.get("features", ())
+        }
         has_physics, has_last = "physics" in file, LAST in file
         observations = _map(path, file, "observations", (count, steps, None))
         last = _map(path, file, LAST, (count, observations.shape[2])) if has_last else None
@@ -95,6 +115,7 @@ def open_arrays(path: str | Path) -> Store:
             last_observations=last,
             last_observations_sha256=texts(file[LAST])["sha256"] if has_last else "",
             labels=labels,
+            features=features,
         )
 
 
@@ -103,7 +124,7 @@ def open_store(
     task: str,
     control: Control | None = None,
     recompute_observations: bool = False,
-) -> Dataset:
+) -> Dataset | FamilyDataset:
     """Return the trajectories of a store labelled for `task`, memory-mapped.
 
     `control` other than None refuses labels that were made with the other control mode;
@@ -112,28 +133,29 @@ def open_store(
     store = open_arrays(path)
     check_labels(store, task, control)
     check_widths(path, task, store.widths(), recompute_observations)
-    labels, content = store.labels[task], store.facts["sha256"]
+    labels, content = store.labels_of(task), store.facts["sha256"]
     observations = store.observations
     if recompute_observations:
         observations, content = _observe_again(store, task)
-    return Dataset(
-        task=task,
-        observations=observations,
-        actions=store.actions,
-        rewards=labels.rewards,
-        lengths=store.lengths,
-        physics=store.physics,
-        control=labels.control,
-        source=str(path),
-        fingerprint=fingerprint(task, content, labels.sha256),
-        known_returns=labels.returns,
-    )
+    shared = {
+        "task": task,
+        "observations": observations,
+        "actions": store.actions,
+        "lengths": store.lengths,
+        "physics": store.physics,
+        "control": labels.control,
+        "source": str(path),
+        "fingerprint": fingerprint(task, content, labels.sha256),
+    }
+    if isinstance(labels, Features):
+        return FamilyDataset(features=labels.values, **shared)
+    return Dataset(rewards=labels.rewards, known_returns=labels.returns, **shared)
 
 
 def is_labelled(path: str | Path, task: str, control: Control) -> bool:
-    """Return whether a store has rewards of `task` that were made with `control`."""
-    labels = open_arrays(path).labels
-    return task in labels and labels[task].control == control
+    """Return whether a store has labels of `task` that were made with `control`."""
+    labels = open_arrays(path).labels_of(task)
+    return labels is not None and labels.control == control
 
 
 def check_labels(store: Store, task: str, control: Control | None) -> None:
@@ -144,14 +166,17 @@ def check_labels(store: Store, task: str, control: Control | None) -> None:
     remedy = f"run `{command}`, or train with --relabel"
     if store.physics is None:
         remedy = "it holds no physics to label from, so convert the episodes again with physics"
-    if task not in store.labels:
+    labels = store.labels_of(task)
+    if labels is None and is_family(task):
+        raise AgenticError(f"{store.path} has no features for {task}; {remedy}.")
+    if labels is None:
         there = ", ".join(store.labels) or "no task"
         raise AgenticError(
             f"{store.path} has no rewards for {task}, only for {there}; {remedy}."
             if store.labels
             else f"{store.path} has no rewards for {task} or any other task; {remedy}."
         )
-    found = store.labels[task].control
+    found = labels.control
     if control not in (None, found):
         raise AgenticError(
             f"{store.path} has {task} labelled with control {found!r} and {control!r} "
@@ -200,6 +225,12 @@ def _labels(path: Path, file: h5py.File, task: str, count: int, steps: int) -> L
             f"({count},)."
         )
     return Labels(rewards, returns, facts["control"], facts["sha256"])
+
+
+def _features(path: Path, file: h5py.File, name: str, count: int, steps: int) -> Features:
+    values = _map(path, file, f"features/{name}", (count, steps, None))
+    facts = texts(file[f"features/{name}"])
+    return Features(values, facts["control"], facts["sha256"])
 
 
 def _map(path: Path, file: h5py.File, key: str, shape: tuple[int | None, ...]) -> np.memmap:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,12 @@ import numpy as np
 
 from agentic.dataset.dataset import Digest, padded
 from agentic.dataset.episodes import Episode
-from agentic.dataset.labels import Control
+from agentic.dataset.labels import Control, label_place, label_shape
 from agentic.dataset.store.output import Output, changeable
 from agentic.dataset.store.reading import DTYPES, FORMAT, LAST, VERSION, texts
 from agentic.hindsight import total_rewards
 from agentic.provenance import day, versions
+from agentic.simulation.tasks import is_family
 
 PACKAGES = ("agentic", "dm_control", "mujoco", "numpy", "h5py")
 
@@ -47,7 +48,10 @@ class Layout:
         }
         if self.last_observations:
             shapes[LAST] = (count, self.observations), np.float32
-        return shapes | {f"rewards/{task}": ((count, steps), np.float32) for task in self.tasks}
+        return shapes | {
+            label_place(task): ((count, steps, *label_shape(task)), np.float32)
+            for task in self.tasks
+        }
 
 
 class StoreWriter:
@@ -60,7 +64,8 @@ class StoreWriter:
             key: _allocated(file, key, shape, dtype)
             for key, (shape, dtype) in layout.shapes().items()
         }
-        self._returns = {task: np.zeros(len(layout.lengths)) for task in layout.tasks}
+        rewarded = [task for task in layout.tasks if not is_family(task)]
+        self._returns = {task: np.zeros(len(layout.lengths)) for task in rewarded}
         self._digest = Digest(layout.tasks)
         self._physics, self._last = hashlib.sha256(), hashlib.sha256()
         self._row = 0
@@ -77,7 +82,7 @@ class StoreWriter:
             "actions": episode.actions,
             "physics": episode.physics,
             LAST: episode.last_observation,
-        } | {f"rewards/{task}": rewards[task] for task in self._layout.tasks}
+        } | {label_place(task): rewards[task] for task in self._layout.tasks}
         for key, (offset, shape, dtype) in self._arrays.items():
             # Padding is written too, so that no byte of the file depends on what lay on the disk.
             array = np.ascontiguousarray(values[key], dtype)
@@ -101,7 +106,8 @@ class StoreWriter:
     def finish(self, domain: str, source: str, dates: dict[str, str], control: Control) -> None:
         """Write the attributes that say what this is and where it comes from, and the hashes."""
         self._file.require_group("rewards")
-        for task, returns in self._returns.items():
+        for task in self._layout.tasks:
+            returns = [self._returns[task]] if task in self._returns else []
             set_labels(self._file, task, returns, control, self._digest.rewards(task))
         if self._layout.physics:
             set_texts(self._file["physics"], sha256=self._physics.hexdigest())
@@ -144,20 +150,25 @@ def _allocated(
 
 
 def set_labels(
-    file: h5py.File, task: str, returns: np.ndarray, control: Control, sha256: str
+    file: h5py.File, task: str, returns: Sequence[np.ndarray], control: Control, sha256: str
 ) -> None:
-    """Write what belongs to the rewards of `task`: returns [N], control mode, hash, date."""
-    place = f"returns/{task}"
-    if place in file:
-        file[place][...] = returns
-    else:
-        file.create_dataset(place, data=np.asarray(returns, np.float64))
-    set_texts(file[f"rewards/{task}"], control=control, sha256=sha256, date=day())
+    """Write what belongs to the labels of `task`: control mode, hash, date and returns.
+
+    The returns are parts of an array [N]; features of a family have none.
+    """
+    if returns:
+        place = f"returns/{task}"
+        if place in file:
+            file[place][...] = np.concatenate(returns)
+        else:
+            file.create_dataset(place, data=np.concatenate(returns))
+    set_texts(file[label_place(task)], control=control, sha256=sha256, date=day())
 
 
 def control_of(file: h5py.File) -> str:
     """Return the control mode of all labels: "action", "zero", "mixed", or "none" without any."""
-    modes = {texts(array)["control"] for array in file["rewards"].values()}
+    labels = [*file["rewards"].values(), *file.get("features", {}).values()]
+    modes = {texts(array)["control"] for array in labels}
     return modes.pop() if len(modes) == 1 else "mixed" if modes else "none"
 
 

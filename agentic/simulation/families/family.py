@@ -46,6 +46,11 @@ class TaskFamily(ABC):
         """The task whose model and initial states the family has."""
         return base_task(self.name)
 
+    @property
+    def features_name(self) -> str:
+        """The name of the features alone. Families of one domain that share it share features."""
+        return ",".join(self.feature_names)
+
     @abstractmethod
     def measure(self, domain: Any) -> np.ndarray:
         """Return the features [N, F] float64 of the present states of a domain's batch."""

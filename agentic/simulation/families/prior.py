@@ -33,6 +33,10 @@ class RewardPrior(TaskFamily):
 
     size: float = 0.3
 
+    @property
+    def features_name(self) -> str:
+        return "observations"
+
     def measure(self, domain: Any) -> np.ndarray:
         observations = domain.observe()
         sensors = _SENSORS.get(self.base.domain, slice(0, 0))
@@ -44,8 +48,12 @@ class RewardPrior(TaskFamily):
         beyond = weights * (features - point)
         goal = xp.exp(-xp.sum(beyond**2, axis=-1) / self.size**2)
         linear = (1 + xp.tanh(xp.sum(beyond, axis=-1))) / 2
-        hidden = xp.tanh(xp.einsum("...f,...fh->...h", features, inner) + bias)
-        network = (1 + xp.tanh(xp.sum(hidden * outer, axis=-1))) / 2
+        total = 0
+        # Unit by unit, which is twice as fast as numpy's einsum.
+        for unit in range(HIDDEN):
+            summed = xp.sum(features * inner[..., unit], axis=-1) + bias[..., unit]
+            total = total + outer[..., unit] * xp.tanh(summed)
+        network = (1 + xp.tanh(total)) / 2
         return kind[..., 0] * goal + kind[..., 1] * linear + kind[..., 2] * network
 
     def code_of(self, features: Array) -> Array:
