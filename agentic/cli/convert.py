@@ -58,4 +58,6 @@ def _convert(directory: Path, out: Path, tasks: Sequence[str], control: str, **o
         done = write_store(directory, out, tasks, control, advance, **options)
     for sentence in done.skipped:
         say(f"skipped: {sentence}", style="yellow")
+    for sentence in done.warnings:
+        say(f"warning: {sentence}", style="yellow")
     print_written(done)

@@ -110,7 +110,8 @@ def verify(arguments: Sequence[str]) -> None:
         """Read all of a data set and name everything that is wrong; exit status 1 if anything is.
 
         Of a directory every episode is read and checked. Of a store: structure, shapes, finite
-        values, padding, returns, and every sha256 computed anew.
+        values, padding, returns, and every sha256 computed anew. Of both, a sample of steps is
+        simulated again from the stored states, which tells whether the actions belong to them.
 
         Args:
             path: directory of ExoRL episodes, or an .h5 store.
@@ -139,3 +140,5 @@ def _verify(path: Path, as_json: bool, workers: int | None) -> None:
         )
     if not as_json:
         say(f"{path}: {found.episodes} episodes, all of them whole")
+        if found.replayed:
+            say(found.replayed, style="dim")

@@ -15,15 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agentic.dataset.episodes import (
-    DTYPES,
     Episode,
     episode_length,
     episode_shapes,
     list_episodes,
     promised_length,
     read_episode,
+    tasks_of_widths,
+    widths_of_task,
 )
 from agentic.dataset.labels import Control, check_control, check_tasks, label_episode, observe_again
+from agentic.dataset.replay import recorded_steps, replay, sample, simulators
 from agentic.dataset.store.output import Output
 from agentic.dataset.store.writing import Layout, StoreWriter, new_store
 from agentic.dataset.workers import check_workers, in_order
@@ -33,15 +35,22 @@ from agentic.progress import Progress
 from agentic.provenance import cores, day
 from agentic.simulation.tasks import TASKS, Task
 
+# Episodes of which steps are simulated again; `verify` takes more.
+REPLAYED = 8
+
 
 class Converted(NamedTuple):
-    """What was written: the file, what it holds, and the sentence for each episode left out."""
+    """What was written: the file, what it holds, and what there is to say about it.
+
+    skipped: a sentence for each episode left out; warnings: sentences on what was written.
+    """
 
     path: Path
     episodes: int
     steps: int
     tasks: tuple[str, ...]
     skipped: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class _Damaged(Exception):
@@ -112,7 +121,7 @@ def convert(
     with locked(real.with_name(f".{real.name}.lock"), busy):
         while True:
             try:
-                steps = conversion.write(paths, length, progress or (lambda done, total: None))
+                return conversion.write(paths, length, progress or (lambda done, total: None))
             except _OtherLength:
                 length = episode_length
             except _Damaged:
@@ -122,9 +131,6 @@ def convert(
                     raise AgenticError(
                         f"{directory} holds no undamaged episode; the first: {first}"
                     ) from None
-            else:
-                names = tuple(spec.name for spec in specs)
-                return Converted(out, len(paths), steps, names, tuple(skipped.values()))
 
 
 @dataclass(frozen=True)
@@ -147,8 +153,8 @@ class _Conversion:
 
     def write(
         self, paths: Sequence[Path], length: Callable[[Path], int], progress: Progress
-    ) -> int:
-        """Write the store of these episodes; return its steps."""
+    ) -> Converted:
+        """Write the store of these episodes."""
         lengths = list(self._read_all(length, paths))
         widths, domain = self._widths(paths)
         names = tuple(task.name for task in self.tasks)
@@ -167,18 +173,26 @@ class _Conversion:
         ):
             rows = {path: row for row, path in enumerate(paths)}
             write = _Writer(read, store, rows, lengths)
+            sampled, recorded = set(sample(len(paths), REPLAYED)), []
             # Closed before the file is, because threads that read ahead write to it.
             with closing(self._read_all(write, paths)) as results:
-                for done, (episode, rewards) in enumerate(results, start=1):
+                for row, (episode, rewards) in enumerate(results):
                     store.note(episode, rewards)
-                    progress(done, len(paths))
+                    if row in sampled:
+                        name = str(paths[row])
+                        recorded.append(recorded_steps(name, episode.physics, episode.actions))
+                    progress(row + 1, len(paths))
             store.finish(domain, self.source, dates_of(paths), self.control)
-        return sum(lengths)
+        replayed = replay(recorded, names or simulators(widths))
+        return Converted(
+            self.out, len(paths), sum(lengths), names, tuple((self.damaged or {}).values()),
+            replayed.problems if replayed else (),
+        )  # fmt: skip
 
     def _widths(self, paths: Sequence[Path]) -> tuple[dict[str, int], str]:
         """Return the width of every array, and the domain that it belongs to."""
         if self.tasks:
-            return _widths_of_task(self.tasks[0]), self.tasks[0].domain
+            return widths_of_task(self.tasks[0]), self.tasks[0].domain
         # Where damage is left out, a stranger that comes first must not decide.
         heads = paths[:1] if self.damaged is None else paths
         widths = _most_common_widths(self._read_all(episode_shapes, heads))
@@ -279,7 +293,7 @@ def _most_common_widths(shapes: Iterable[dict[str, tuple[int, ...]]]) -> dict[st
 
 def domains_of(widths: dict[str, int], path: Path) -> str:
     """Return the domain of episodes of these widths, or several joined by " or "."""
-    domains = sorted({t.domain for t in TASKS.values() if _widths_of_task(t) == widths})
+    domains = sorted({TASKS[name].domain for name in tasks_of_widths(widths)})
     if not domains:
         raise AgenticError(
             f"{path} has observations, actions and physics of widths {tuple(widths.values())}, "
@@ -287,8 +301,3 @@ def domains_of(widths: dict[str, int], path: Path) -> str:
             "observations differ add --recompute-observations."
         )
     return " or ".join(domains)
-
-
-def _widths_of_task(task: Task) -> dict[str, int]:
-    sizes = (task.observation_size, task.action_size, task.physics_size)
-    return dict(zip(DTYPES, sizes, strict=True))

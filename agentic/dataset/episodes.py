@@ -27,7 +27,7 @@ import numpy as np
 
 from agentic.errors import AgenticError
 from agentic.files import written_whole
-from agentic.simulation.tasks import get_task
+from agentic.simulation.tasks import TASKS, Task, get_task
 from agentic.trajectory import Trajectory
 
 DTYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64}
@@ -167,13 +167,27 @@ def read_episode(
     return episode
 
 
+def widths_of_task(task: Task) -> dict[str, int]:
+    """Return the width of every array of a task's episodes, named as in the files."""
+    sizes = (task.observation_size, task.action_size, task.physics_size)
+    return dict(zip(DTYPES, sizes, strict=True))
+
+
+def tasks_of_widths(widths: dict[str, int]) -> tuple[str, ...]:
+    """Return the tasks whose arrays have these widths; of an array that is not named, any."""
+    return tuple(
+        name
+        for name, task in TASKS.items()
+        if all(widths_of_task(task)[key] == width for key, width in widths.items())
+    )
+
+
 def check_widths(
     path: str | Path, task: str, widths: dict[str, int], recompute_observations: bool = False
 ) -> None:
     """Raise AgenticError unless `widths` (by key of DTYPES) are those of the simulated task."""
     spec = get_task(task)
-    expected = (spec.observation_size, spec.action_size, spec.physics_size)
-    sizes = dict(zip(DTYPES, expected, strict=True))
+    sizes = widths_of_task(spec)
     other = [key for key in DTYPES if key in widths and widths[key] != sizes[key]]
     if recompute_observations and other == ["observation"]:
         return

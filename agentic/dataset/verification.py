@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from agentic.dataset.dataset import Digest
 from agentic.dataset.episodes import Episode, list_episodes, read_episode
+from agentic.dataset.replay import RecordedSteps, recorded_steps, replay, sample, simulators
 from agentic.dataset.workers import check_workers, in_order
 from agentic.download.manifest import MANIFEST, is_episode, read_manifest
 from agentic.errors import AgenticError
@@ -25,17 +26,24 @@ if TYPE_CHECKING:
 
 
 class Verified(NamedTuple):
-    """What `verify` found: "episodes" or "store", how many were read, a sentence per problem."""
+    """What `verify` found.
+
+    kind: "episodes" or "store"; episodes, how many were read; problems, a sentence each; replayed,
+    how far simulated steps are off the stored ones, "" where none could be simulated.
+    """
 
     kind: str
     episodes: int
     problems: tuple[str, ...]
+    replayed: str = ""
 
 
 def verify(
     path: str | Path, progress: Progress | None = None, workers: int | None = None
 ) -> Verified:
     """Read everything under `path` and return what is wrong with it.
+
+    A sample of steps is simulated again, too, from their stored states (`agentic.dataset.replay`).
 
     Args:
         path: a directory of ExoRL episodes, every file of which is read and checked, against the
@@ -51,9 +59,32 @@ def verify(
     check_workers(workers)
     if path.suffix == ".h5":
         return _verify_store(path, progress)
-    paths = list_episodes(path)
-    problems = (*_manifest_problems(path), *_episode_problems(paths, progress, workers))
-    return Verified("episodes", len(paths), problems)
+    paths, replayable = list_episodes(path), _Replayable({}, [])
+    found = _episode_problems(paths, progress, workers, replayable)
+    problems = [*_manifest_problems(path), *found]
+    tasks = simulators(replayable.widths)
+    return _with_replay("episodes", len(paths), problems, replayable.steps, tasks)
+
+
+class _Replayable(NamedTuple):
+    """What reading leaves to be replayed: the widths of the first whole episode, steps of some."""
+
+    widths: dict[str, int]
+    steps: list[RecordedSteps]
+
+
+def _with_replay(
+    kind: str,
+    episodes: int,
+    problems: list[str],
+    recorded: Sequence[RecordedSteps],
+    tasks: Sequence[str],
+) -> Verified:
+    """Return what was found, and what comes of simulating these episodes' steps again."""
+    replayed = replay(recorded, tasks)
+    if replayed is None:
+        return Verified(kind, episodes, tuple(problems))
+    return Verified(kind, episodes, (*problems, *replayed.problems), str(replayed))
 
 
 def _manifest_problems(path: Path) -> Iterator[str]:
@@ -70,26 +101,35 @@ def _manifest_problems(path: Path) -> Iterator[str]:
             yield f"{file} is not the file that was downloaded; its size or CRC differ."
 
 
-def _episode_problems(paths: list[Path], progress: Progress | None, workers: int) -> Iterator[str]:
+def _episode_problems(
+    paths: list[Path], progress: Progress | None, workers: int, replayable: _Replayable
+) -> Iterator[str]:
+    """Read all files, and note what of them can be replayed."""
+
     def attempt(path: Path) -> Episode | str:
         try:
             return read_episode(path)
         except AgenticError as error:
             return str(error)
 
-    widths = None
+    widths, sampled = None, set(sample(len(paths)))
     results = zip(paths, in_order(attempt, paths, workers), strict=True)
     for done, (path, result) in enumerate(results, start=1):
         if isinstance(result, str):
             yield result
         else:
-            found = tuple(result.widths().values())
+            found = result.widths()
             widths = widths or found
+            replayable.widths.update(widths)
             if found != widths:
                 yield (
-                    f"{path} has observations, actions and physics of widths {found}, "
-                    f"those before it of {widths}; it comes from another domain."
+                    f"{path} has observations, actions and physics of widths "
+                    f"{tuple(found.values())}, those before it of {tuple(widths.values())}; "
+                    "it comes from another domain."
                 )
+            elif done - 1 in sampled:
+                steps = recorded_steps(str(path), result.physics, result.actions)
+                replayable.steps.append(steps)
         if progress is not None:
             progress(done, len(paths))
 
@@ -104,7 +144,16 @@ def _verify_store(path: Path, progress: Progress | None) -> Verified:
         if not path.exists():
             raise
         return Verified("store", 0, (str(error),))
-    return Verified("store", len(store.lengths), tuple(_store_problems(store, progress)))
+    problems = list(_store_problems(store, progress))
+    recorded = []
+    # Where rows are damaged, replaying them would only say so again.
+    if store.physics is not None and not problems:
+        for row in sample(len(store.lengths)):
+            length, name = store.lengths[row], f"{path} episode {row}"
+            physics, actions = store.physics[row, : length + 1], store.actions[row, :length]
+            recorded.append(recorded_steps(name, physics, actions))
+    tasks = tuple(store.labels) or simulators(store.widths())
+    return _with_replay("store", len(store.lengths), problems, recorded, tasks)
 
 
 def _store_problems(store: Store, progress: Progress | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
     tasks            the table of tasks
     make_simulation  many episodes of one task that step together: batched, or in a loop
     rewards          rewards of stored states, which relabelling needs; observations likewise
+    next_states      one step from each of many stored states
     gym/             the tasks as gymnasium environments
     write_video      pictures to a file
 
@@ -24,6 +25,7 @@ _HOMES = {
     "TaskFamily": "families",
     "get_family": "families",
     "observations": "states",
+    "next_states": "replay",
     "register": "gym.ids",
     "environment_spec": "gym.ids",
     "write_video": "video",

@@ -1,31 +1,44 @@
-"""Small episodes in ExoRL's format, made up or recorded from dm_control itself."""
+"""Small episodes in ExoRL's format, simulated or recorded from dm_control itself."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agentic.dataset.episodes import write_episode
-from agentic.simulation import dm_environment
+from agentic.simulation import dm_environment, make_simulation
 from agentic.simulation.tasks import get_task
 
 CARTPOLE = "cartpole_swingup"
 
 
-def made_up_rows(steps: int, seed: int, task: str = CARTPOLE) -> dict[str, np.ndarray]:
-    """Return T + 1 rows of legal but meaningless numbers, as `write_episode` takes them."""
-    rng, sizes = np.random.default_rng(seed), get_task(task)
-    return {
-        "observations": rng.normal(size=(steps + 1, sizes.observation_size)),
-        "actions": rng.uniform(-1, 1, (steps + 1, sizes.action_size)),
-        "rewards": rng.uniform(size=(steps + 1)),
-        "physics": rng.normal(size=(steps + 1, sizes.physics_size)),
-    }
+@cache
+def _simulated(task: str, steps: int, seeds: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return T + 1 rows of an episode of random actions for each seed: [N, T + 1, ...]."""
+    simulation, size = make_simulation(task, len(seeds)), get_task(task).action_size
+    actions = np.stack(
+        [np.random.default_rng(seed).uniform(-1, 1, (steps + 1, size)) for seed in seeds]
+    ).astype(np.float32)
+    observations = [simulation.reset(range(len(seeds)), [(seed,) for seed in seeds])]
+    rewards, physics = [np.zeros(len(seeds))], [simulation.physics]
+    for step in range(steps):
+        seen, reward, _ = simulation.step(actions[:, step + 1])
+        observations.append(seen)
+        rewards.append(reward)
+        physics.append(simulation.physics)
+    kept = {"observations": observations, "rewards": rewards, "physics": physics}
+    return {key: np.stack(rows, axis=1) for key, rows in kept.items()} | {"actions": actions}
 
 
 @pytest.fixture
 def rows():
-    return made_up_rows
+    """Return a function that returns T + 1 rows of an episode, as `write_episode` takes them."""
+
+    def simulate(steps: int, seed: int, task: str = CARTPOLE) -> dict[str, np.ndarray]:
+        return {key: rows[0].copy() for key, rows in _simulated(task, steps, (seed,)).items()}
+
+    return simulate
 
 
 @pytest.fixture
@@ -33,9 +46,10 @@ def directory(tmp_path: Path):
     """Return a function that fills a new directory with episodes of the given lengths."""
 
     def fill(*lengths: int, name: str = "buffer") -> Path:
+        episodes = _simulated(CARTPOLE, max(lengths), tuple(range(len(lengths))))
         for index, steps in enumerate(lengths):
             path = tmp_path / name / f"episode_{index:06d}_{steps}.npz"
-            write_episode(path, **made_up_rows(steps, seed=index))
+            write_episode(path, **{key: rows[index, : steps + 1] for key, rows in episodes.items()})
         return tmp_path / name
 
     return fill

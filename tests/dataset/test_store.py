@@ -33,7 +33,7 @@ def store(tmp_path, directory):
 def test_a_store_equals_the_directory_it_came_from(tmp_path, directory, control):
     path, folder, calls = tmp_path / "store.h5", directory(6, 3, 9), []
     done = convert(folder, path, [TASK, OTHER], control, lambda *call: calls.append(call))
-    assert done == (path, 3, 18, (TASK, OTHER), ()) and calls == [(1, 3), (2, 3), (3, 3)]
+    assert done == (path, 3, 18, (TASK, OTHER), (), ()) and calls == [(1, 3), (2, 3), (3, 3)]
     for task in (TASK, OTHER):
         stored, loaded = (load_dataset(place, task, control) for place in (path, folder))
         for field in dataclasses.fields(Dataset):

@@ -20,8 +20,8 @@ def store(tmp_path, directory):
 
 def test_whole_data_sets_have_no_problems(store, tmp_path):
     calls = []
-    assert verify(store, lambda *c: calls.append(c)) == ("store", 3, ())
-    assert verify(tmp_path / "buffer", lambda *c: calls.append(c)) == ("episodes", 3, ())
+    assert verify(store, lambda *c: calls.append(c))[:3] == ("store", 3, ())
+    assert verify(tmp_path / "buffer", lambda *c: calls.append(c))[:3] == ("episodes", 3, ())
     assert calls == [(1, 3), (2, 3), (3, 3)] * 2
     convert(tmp_path / "buffer", store, overwrite=True)
     assert verify(store).problems == ()
