@@ -1,6 +1,7 @@
 """Simulation of a task family: every row is rewarded by its own code."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,9 +15,17 @@ class FamilySimulation(BatchSimulation):
 
     def __init__(self, family: TaskFamily, num: int, threads: int = 0):
         super().__init__(family.base, num, threads)
+        self._arguments = (family, num, threads)
         self.task = family.task
         self.family = family
         self._codes = np.zeros((num, family.code_size), np.float32)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return super()._snapshot() | {"codes": self._codes.copy()}
+
+    def _restore(self, snapshot: dict[str, Any]) -> None:
+        super()._restore(snapshot)
+        self._codes[:] = snapshot["codes"]
 
     @property
     def codes(self) -> np.ndarray:

@@ -9,6 +9,7 @@ Legend: N rows, O observation size, A action size, P physics size, K size of a f
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -19,11 +20,17 @@ from agentic.simulation.video import Renderer
 
 
 class Simulation(ABC):
-    """`num` independent episodes of one task, one per row."""
+    """`num` independent episodes of one task, one per row.
+
+    A copy or a pickle holds the state of every row and goes on with the same bits. It holds no
+    OpenGL contexts.
+    """
 
     def __init__(self, task: Task, num: int):
         self.task = task
         self.num = num
+        # A copy is made with these.
+        self._arguments: tuple[Any, ...] = (task, num)
         # A row may step only after its reset and before its time limit.
         self._running = np.zeros(num, dtype=bool)
         self._steps = np.zeros(num, dtype=np.int64)
@@ -120,6 +127,21 @@ class Simulation(ABC):
             camera = 2 if self.task.domain == "quadruped" else 0
             self._renderers[key] = Renderer(model, height, width, camera)
         return self._renderers[key](data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments, self._snapshot()
+
+    def __setstate__(self, snapshot: dict[str, Any]) -> None:
+        self._restore(snapshot)
+
+    def _snapshot(self) -> dict[str, Any]:
+        """Return what distinguishes this simulation from a new one."""
+        return {"running": self._running.copy(), "steps": self._steps.copy()}
+
+    def _restore(self, snapshot: dict[str, Any]) -> None:
+        """Bring the rows of a new simulation into the state of a snapshot."""
+        self._running[:] = snapshot["running"]
+        self._steps[:] = snapshot["steps"]
 
     def close(self) -> None:
         """Free the OpenGL contexts of `render`; the simulation itself may go on."""

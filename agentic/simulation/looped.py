@@ -1,6 +1,7 @@
 """Simulation of a task whose model changes with every episode: a loop over dm_control."""
 
-from copy import copy
+from copy import copy, deepcopy
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -24,6 +25,22 @@ class LoopSimulation(Simulation):
         super().__init__(task, num)
         self._environments = [dm_environment.load(task) for _ in range(num)]
         self._scale = dm_environment.ActuatorScale(self._environments[0].physics.model.ptr)
+
+    def _snapshot(self) -> dict[str, Any]:
+        rows = [
+            (each.physics.__getstate__(), each._step_count, each._reset_next_step)
+            for each in self._environments
+        ]
+        return super()._snapshot() | {"rows": rows}
+
+    def _restore(self, snapshot: dict[str, Any]) -> None:
+        super()._restore(snapshot)
+        for each, (physics, step_count, reset_next_step) in zip(
+            self._environments, snapshot["rows"], strict=True
+        ):
+            # With the model of its episode. A copy, so that two simulations never share it.
+            each.physics.__setstate__(deepcopy(physics))
+            each._step_count, each._reset_next_step = step_count, reset_next_step
 
     @property
     def physics(self) -> np.ndarray:

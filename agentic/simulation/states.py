@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import mujoco
 import numpy as np
-from mujoco.batch import Batch
 
 from agentic.errors import AgenticError
-from agentic.simulation import dm_environment
+from agentic.simulation import dm_environment, forks
 from agentic.simulation.domains import Domain, domain_kind, make_domain
 from agentic.simulation.families import get_family
 from agentic.simulation.tasks import Task, get_task, is_family
@@ -149,7 +148,7 @@ class _StoredStates:
             # and finding them would be half of the work.
             self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
             self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
-        self._batch = Batch(self._model, nsim=BATCH_STATES, nthread=threads)
+        self._batch = forks.make_batch(self._model, nsim=BATCH_STATES, nthread=threads)
         self.domain = make_domain(task.domain, self._batch, self._model)
 
     def forward(
@@ -174,7 +173,11 @@ class _StoredStates:
             yield part
 
 
+def _stored_states(task: str, stage: mujoco.mjtStage, threads: int) -> _StoredStates:
+    return _made_states(task, stage, threads, forks.generation)
+
+
 # A data set is labelled episode by episode with all tasks of its domain, at most eight.
 @functools.lru_cache(maxsize=8)
-def _stored_states(task: str, stage: mujoco.mjtStage, threads: int) -> _StoredStates:
+def _made_states(task: str, stage: mujoco.mjtStage, threads: int, generation: int) -> _StoredStates:
     return _StoredStates(get_task(task), stage, threads)

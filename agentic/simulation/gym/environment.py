@@ -81,6 +81,11 @@ class TaskEnv(gymnasium.Env):
 
 def check_render_mode(render_mode: str | None) -> None:
     """Raise AgenticError unless `render_mode` is None or one of RENDER_MODES."""
+    if render_mode == "human":
+        raise AgenticError(
+            "render_mode is 'human': a window needs gymnasium.make of a single environment, a "
+            "display and pygame (pip install pygame); without a window use 'rgb_array'"
+        )
     if render_mode not in (None, *RENDER_MODES):
         raise AgenticError(f"render_mode is {render_mode!r}: it must be None or 'rgb_array'")
 

@@ -15,7 +15,7 @@ def register() -> None:
     """Register `agentic/{name}-v0` for every task and task family with gymnasium, once."""
     from gymnasium.envs import registration
 
-    from agentic.simulation.tasks import FAMILY_BASES, TASKS
+    from agentic.simulation.tasks import FAMILY_BASES, TASKS, get_task
 
     for name in (*TASKS, *FAMILY_BASES):
         identifier = f"agentic/{name}-v0"
@@ -25,6 +25,7 @@ def register() -> None:
                 # Data sets store these words, so they name no file inside the package.
                 entry_point="agentic.simulation:TaskEnv",
                 vector_entry_point="agentic.simulation:TaskVectorEnv",
+                max_episode_steps=get_task(name).episode_length,
                 kwargs={"task": name},
             )
 

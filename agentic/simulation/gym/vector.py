@@ -45,6 +45,10 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
       render_mode: None, or "rgb_array" for one picture per environment.
       autoreset_mode: how the next episode starts: a gymnasium AutoresetMode or its value, also
         found in `metadata`.
+      max_episode_steps: episodes are truncated after so many steps, and at the time limit anyway.
+
+    Raises:
+      AgenticError: an unknown task or mode, or a number out of range.
     """
 
     metadata = {  # noqa: RUF012  gymnasium's own declaration
@@ -59,8 +63,11 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         threads: int = 0,
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
     ):
         check_render_mode(render_mode)
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise AgenticError(f"max_episode_steps is {max_episode_steps}; it must be at least 1")
         self._simulation = make_simulation(task, num_envs, threads)
         spec = self._simulation.task
         self.num_envs = num_envs
@@ -74,6 +81,8 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         self._seeds: list[int | None] = [None] * num_envs
         self._observations = np.zeros(self.observation_space.shape, np.float32)
         self._ended = False  # with autoreset: whether the last step ended all the episodes
+        self._limit = max_episode_steps or spec.episode_length
+        self._ages = np.zeros(num_envs, np.int64)  # steps of the present episodes
 
     def reset(
         self,
@@ -126,7 +135,12 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
             self._start(rows)
             rewards = np.zeros(self.num_envs)
             return self._observations.copy(), rewards, none, none.copy(), self._infos(rows)
+        over = np.flatnonzero(self._ages >= self._limit).tolist()
+        if over:
+            raise AgenticError(f"environments {over} have ended; reset them before the next step")
         self._observations, rewards, done = self._simulation.step(np.asarray(actions))
+        self._ages += 1
+        done |= self._ages >= self._limit
         infos: dict[str, Any] = {}
         if done.any() and self._autoreset is AutoresetMode.SAME_STEP:
             infos = self._final()
@@ -157,6 +171,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     def _start(self, rows: np.ndarray, codes: np.ndarray | None = None) -> None:
         seeds = [episode_seed(self._generators[row]) for row in rows]
         self._observations[rows] = self._simulation.reset(rows, seeds, codes)
+        self._ages[rows] = 0
         self._ended = False
 
     def _infos(self, rows: np.ndarray) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def test_a_loop_of_environments_is_the_simulation():
 def test_mistakes_are_met_with_a_sentence():
     from agentic.simulation.gym.environment import TaskEnv
 
-    with pytest.raises(AgenticError, match="render_mode is 'human'"):
+    with pytest.raises(
+        AgenticError, match=r"render_mode is 'human': a window needs gymnasium\.make"
+    ):
         TaskEnv("walker_run", render_mode="human")
     with pytest.raises(AgenticError, match="options"):
         TaskEnv("walker_run").reset(options={"pose": 1})
@@ -110,3 +112,13 @@ def test_a_list_of_tasks_is_an_environment_too():
 
     env = TaskEnv("walker_stand,walker_run")
     assert env.reset(seed=0, options={"task": [0, 1]})[1]["task"].tolist() == [0, 1]
+
+
+@pytest.mark.filterwarnings(UNBOUNDED)
+def test_the_specification_states_the_time_limit_and_a_shorter_one_is_kept():
+    env = gymnasium.make("agentic/jaco_reach_top_left-v0")
+    assert env.spec.max_episode_steps == 250
+    env = gymnasium.make("agentic/jaco_reach_top_left-v0", max_episode_steps=3)
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(9, np.float32))[2:4] for _ in range(3)]
+    assert ends == [(False, False)] * 2 + [(False, True)]

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*A Box observation space (minim
 MODES = list(AutoresetMode)
 
 
-def both(name, num=3, mode=AutoresetMode.NEXT_STEP):
+def both(name, num=3, mode=AutoresetMode.NEXT_STEP, **options):
     """Return gymnasium's loop over single environments and the batch."""
     loop = gymnasium.make_vec(
-        f"agentic/{name}-v0", num, "sync", vector_kwargs={"autoreset_mode": mode}
+        f"agentic/{name}-v0", num, "sync", vector_kwargs={"autoreset_mode": mode}, **options
     )
     batch = gymnasium.make_vec(
-        f"agentic/{name}-v0", num, "vector_entry_point", autoreset_mode=mode, threads=2
+        f"agentic/{name}-v0", num, "vector_entry_point", autoreset_mode=mode, threads=2, **options
     )
     return loop, batch
 
@@ -57,6 +57,28 @@ def test_equals_a_loop_of_single_environments_beyond_the_end_of_an_episode(name,
             assert_same(batch.reset(), loop.reset())
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_shorter_limit_truncates_as_in_the_loop(mode):
+    loop, batch = both("cartpole_swingup", mode=mode, max_episode_steps=3)
+    assert_same(batch.reset(seed=2), loop.reset(seed=2))
+    loop.action_space.seed(0)
+    for step in range(9):
+        actions = loop.action_space.sample()
+        theirs = loop.step(actions)
+        assert_same(batch.step(actions), theirs)
+        if mode is AutoresetMode.DISABLED:
+            # From the second step on, the environments are out of step.
+            mask = np.array([True, False, True]) if step == 1 else theirs[3]
+            if mask.any():
+                ours = batch.reset(options={"reset_mask": mask})
+                assert_same(ours, loop.reset(options={"reset_mask": mask}))
+    if mode is AutoresetMode.DISABLED:
+        batch.reset()
+        with pytest.raises(AgenticError, match=r"environments \[0, 1, 2\] have ended"):
+            for _ in range(4):
+                batch.step(actions)
+
+
 def test_declares_what_gymnasium_declares():
     loop, batch = both("walker_run", num=2)
     assert isinstance(batch, TaskVectorEnv) and isinstance(batch, gymnasium.vector.VectorEnv)
@@ -66,6 +88,7 @@ def test_declares_what_gymnasium_declares():
         assert getattr(batch, name) == getattr(loop, name)
     assert batch.action_space == loop.action_space
     assert (batch.num_envs, batch.render_mode) == (2, None)
+    assert batch.spec.max_episode_steps == loop.spec.max_episode_steps == 1000
 
 
 def test_is_what_make_vec_makes_by_default():
@@ -128,6 +151,8 @@ def test_mistakes_are_met_with_a_sentence():
         TaskVectorEnv("cartpole_swingup", 2, autoreset_mode="SameStop")
     with pytest.raises(AgenticError, match="render_mode is 'human'"):
         TaskVectorEnv("cartpole_swingup", 2, render_mode="human")
+    with pytest.raises(AgenticError, match="max_episode_steps is 0; it must be at least 1"):
+        gymnasium.make_vec("agentic/cartpole_swingup-v0", 2, max_episode_steps=0)
     envs = TaskVectorEnv("cartpole_swingup", 2)
     with pytest.raises(AgenticError, match="3 seeds for 2 environments"):
         envs.reset(seed=[1, 2, 3])
