@@ -1,7 +1,7 @@
 """Memories: what a policy keeps between episodes. Five of them, each described in one class.
 
-The context that stays is the rule; the others take something away, and so tell what it is worth.
-A new memory is a subclass of `Memory` that is added to MEMORIES: evaluation, command line and
+Normally the context stays. The other memories take something away, and so show what it is worth. A
+new memory is a subclass of `Memory` that is added to MEMORIES: evaluation, command line and
 reports read it there.
 """
 
@@ -92,7 +92,7 @@ class Kept(Memory):
 
     name = "kept"
     title = "context kept"
-    description = "the context stays across episodes"
+    description = "the context stays across episodes, which is the normal case"
     needs_context = False
 
 
@@ -101,7 +101,7 @@ class Cleared(Memory):
 
     name = "cleared"
     title = "context emptied before each episode"
-    description = "control: the context is emptied before each episode"
+    description = "the context is emptied before each episode"
 
     def between_episodes(self, ended: np.ndarray) -> None:
         """Empty the contexts."""
@@ -113,7 +113,9 @@ class OnlyIndex(Memory):
 
     name = "index"
     title = "only the episode index kept"
-    description = "control: emptied, but the model is told which episode of the context it is in"
+    description = (
+        "the context is emptied, but the model is told which episode of the context it is in"
+    )
 
     def between_episodes(self, ended: np.ndarray) -> None:
         """Empty the contexts, but go on counting their episodes."""
@@ -125,7 +127,7 @@ class Shuffled(Memory):
 
     name = "shuffled"
     title = "own episodes in random order"
-    description = "control: before each episode the context's own trajectories change places"
+    description = "before each episode the context's own trajectories change places"
     needs_equal_lengths = True
 
     def __init__(self, inner: Policy, trial: Trial):
@@ -169,7 +171,7 @@ class RandomData(Memory):
 
     name = "random"
     title = "context of random data episodes"
-    description = "control: replaced by as many random trajectories of the data before each episode"
+    description = "before each episode as many random trajectories of the data replace the context"
     needs_data = True
     needs_equal_lengths = True
 

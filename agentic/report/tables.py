@@ -1,10 +1,11 @@
 """The tables of results, for page, reports and command line alike: rows are conditions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from agentic.evaluation.condition import RANDOM
+from agentic.evaluation.condition import RANDOM, Condition
 from agentic.evaluation.protocol import Summary, summarise_tasks
 from agentic.evaluation.references import random_reference
 from agentic.report import words as sentences
@@ -137,26 +138,36 @@ def all_tasks_table(
     rows: Sequence[Row], data_returns: Mapping[str, Sequence[float]]
 ) -> Table | None:
     """Return mean scores over all tasks of the conditions that all tasks have; None without any."""
-    groups: dict[tuple[str, str], dict[str, Row]] = {}
+    groups: dict[Condition, dict[str, list[Row]]] = {}
     for row in rows:
         ends = scale(row.task, data_returns.get(row.task, ()))
         if ends is not None and not row.variant:
-            groups.setdefault((row.name, row.setting), {})[row.task] = row.scored(*ends)
-    whole = {
-        name: scored
-        for name, scored in groups.items()
+            # By default a policy aims at the best of its task's own data.
+            shared = replace(row.condition, task="", target_return=None, episodes=None)
+            groups.setdefault(shared, {}).setdefault(row.task, []).append(row.scored(*ends))
+    # A task with several rows of a condition, of several targets, has none that stands for it.
+    single = [
+        {task: found[0] for task, found in tasks.items() if len(found) == 1}
+        for tasks in groups.values()
+    ]
+    whole = [
+        scored
+        for scored in single
         if scored.keys() == data_returns.keys()
         and len({len(row.tables) for row in scored.values()}) == 1
-    }
+    ]
     if len(data_returns) < 2 or not whole:
         return None
-    n = shortest([row for scored in whole.values() for row in scored.values()])
+    n = shortest([row for scored in whole for row in scored.values()])
     summaries = [
         summarise_tasks({task: row.tables for task, row in scored.items()}, best_of=n)
-        for scored in whole.values()
+        for scored in whole
     ]
-    sizes = [len(next(iter(scored.values())).tables) for scored in whole.values()]
-    return _by_protocol([Noted(*name) for name in whole], summaries, n).beside(
+    first = [next(iter(scored.values())) for scored in whole]
+    sizes = [len(row.tables) for row in first]
+    conditions = [row.condition for row in first]
+    names = [Noted(row.name, row.condition.setting(conditions)) for row in first]
+    return _by_protocol(names, summaries, n).beside(
         Column("measured on"),
         [
             Noted(f"{len(data_returns)} tasks", f"{sentences.counted(size, 'training run')} each")

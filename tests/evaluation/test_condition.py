@@ -123,7 +123,7 @@ def half(monkeypatch):
     class Half(Memory):
         name = "half"
         title = "every second context emptied"
-        description = "control: of two contexts one keeps its episodes"
+        description = "of two contexts one keeps its episodes"
 
         def between_episodes(self, ended):
             self._trial.contexts.clear(ended & (np.arange(len(ended)) % 2 == 1))
@@ -152,7 +152,7 @@ def test_a_registered_memory_is_evaluated_recorded_resumed_offered_and_reported(
         parse(["run", "--memory", "halves"])
     with pytest.raises(SystemExit):
         parse(["--help"])
-    assert "half: control: of two contexts" in " ".join(capsys.readouterr().out.split())
+    assert "half: of two contexts" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_memory_that_there_is_not_is_met_with_the_closest():

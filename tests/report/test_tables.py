@@ -97,3 +97,19 @@ def test_a_column_a_task_holds_what_kept_its_context():
     assert column(table, "method") == ["Agentic Transformer", "random policy"]
     assert column(table, "walker_fly (returns)")[0].value == ROWS[0].summaries["mean"].mean
     assert column(table, "walker_fly (returns)")[1] == ""
+
+
+def test_all_tasks_are_averaged_where_each_has_one_row_of_a_condition():
+    other = "cartpole_swingup"
+    data = {TASK: [90.0], other: [800.0]}
+    # One task has another memory beside it, so only there is the label longer.
+    kept = replace(ROWS[0], setting="context kept")
+    rows = [kept, ROWS[1], replace(ROWS[0], condition=replace(AT, task=other, target_return=800))]
+    table = tables.all_tasks_table(rows, data)
+    assert column(table, "condition") == [Noted("Agentic Transformer")]
+    scored = [row.scored(*tables.scale(row.task, data[row.task])) for row in (kept, rows[-1])]
+    means = [table.mean() for row in scored for table in row.tables]
+    assert column(table, "mean")[0][0] == pytest.approx(np.mean(means))
+    # Of two targets in one task none stands for it.
+    assert tables.all_tasks_table([*rows, replace(kept, condition=replace(AT, target_return=9))],
+                                  data) is None  # fmt: skip
