@@ -1,4 +1,4 @@
-"""Offline reinforcement learning with Agentic Transformers; heavy parts load when first used."""
+"""Offline reinforcement learning with Agentic Transformers; heavy parts load on first use."""
 
 import importlib
 

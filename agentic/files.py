@@ -1,6 +1,6 @@
-"""Writing a file, or a folder, whole or not at all.
+"""Files and folders that are written whole or not at all, and lock files.
 
-One process at a time: jobs of one array must not write the same file.
+Only one process at a time may write a file: jobs of one array must not write the same one.
 """
 
 import errno
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agentic.errors import AgenticError
 
-# What a file system without locks answers to the attempt to take one.
+# The errors of a file system without locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 
 
@@ -21,7 +21,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well.
 
-    Where `path` is a link, the file that it leads to is written, and the link stays. On any
+    If `path` is a link, the file that it leads to is written, and the link stays. On any
     exception, Ctrl-C included, the temporary file is removed and `path` stays as it was.
     An OSError (a full disk, a folder without permission) becomes an AgenticError.
     """
@@ -47,7 +47,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise AgenticError(f"{path} exists already; choose another name or remove it first.")
     with _renamed(path) as temporary:
-        # An earlier try that was killed may have left one.
+        # A killed process may have left one.
         _remove(temporary)
         temporary.mkdir()
         yield temporary
@@ -55,8 +55,8 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _renamed(path: Path) -> Iterator[Path]:
-    """Yield the temporary path, which is renamed in the end, and is gone whatever happens."""
-    # Not ending in .npz or .h5, so that nobody who lists data can mistake it for some.
+    """Yield the temporary path, which is renamed in the end and never left behind."""
+    # The name does not end in .npz or .h5, so that a listing of data does not include it.
     temporary = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _renamed(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or folder as far as that is possible; there may be none."""
+    """Remove a file or folder if it exists, as far as that is possible."""
     shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
         path.unlink()
@@ -83,14 +83,14 @@ def _remove(path: Path) -> None:
 def locked(path: Path, otherwise: str) -> Iterator[None]:
     """Hold the lock file `path`, or raise AgenticError(otherwise) if another process holds it.
 
-    The system gives the lock back when its process ends, however it ends. Where the file system
-    has no locks, nothing is held.
+    The system releases the lock when its process ends, in whatever way. If the file system has no
+    locks, nothing is held.
     """
-    # Most commands lock nothing, so they need not wait for the import.
+    # Most commands lock nothing and need not wait for this import.
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not bound to a thread: a generator that holds a lock may be closed by another one.
+    # Not bound to a thread, because another thread may close a generator that holds a lock.
     lock = FileLock(path, blocking=False, thread_local=False)
     try:
         lock.acquire()
@@ -102,20 +102,20 @@ def locked(path: Path, otherwise: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held. A process that has just opened it will find that its name is
-        # gone, and try again.
+        # The file is removed while the lock is held. A process that has just opened it finds that
+        # its name is gone, and tries again.
         path.unlink(missing_ok=True)
         lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the lock file `path`; where there are no locks, no."""
+    """Return whether a process holds the lock file `path`; False if there are no locks."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two processes that only look do not take each other for the holder.
+        # A shared lock, so that two processes that only look do not see each other as the holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno in (errno.EWOULDBLOCK, errno.EACCES)

@@ -1,18 +1,19 @@
-"""A request to end, by Ctrl-C or another signal, that is met at the next safe point."""
+"""A request to stop, by Ctrl-C or another signal, that takes effect at the next safe point."""
 
 import signal
 import threading
 from types import FrameType
 
-# The keyboard, a scheduler (Slurm, Kubernetes, docker) or a terminal that closes asks for the end.
+# Requests from the keyboard, from a scheduler (Slurm, Kubernetes, docker), from a closed terminal.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """While open, the first request to end only sets `requested`; a second one interrupts at once.
+    """While this is open, the first request only sets `requested`; a second one interrupts at once.
 
-    Work that must not stop halfway (a training step that owns its buffers, a checkpoint) asks
-    between two steps. Signals arrive only in the main thread; elsewhere this changes nothing.
+    Work that must not stop halfway (a training step that owns its buffers, a checkpoint) looks at
+    `requested` between two steps. Signals arrive only in the main thread; in other threads this
+    changes nothing.
     """
 
     def __init__(self) -> None:
@@ -40,4 +41,4 @@ class Interruption:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after a request to end, once the work is saved; says how to go on."""
+    """Raised after a request to stop, once the work is saved; its text says how to continue."""

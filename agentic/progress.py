@@ -1,13 +1,13 @@
-"""The one shape of a callback that is told how far work is."""
+"""The one type of a callback that reports progress."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with the units of work that are done, all of them, and a few words about the work.
+    """Called with the number of units done, the number of all units, and a short note.
 
-    What the unit is, and how often the call comes, is said where a function takes a Progress. The
-    note is left out where there is nothing to say; a function of two numbers will do there.
+    A function that takes a Progress says what the unit is and how often the call comes. It leaves
+    the note out if there is nothing to say; then a callback of two numbers is enough.
     """
 
     def __call__(self, done: int, total: int, note: str = "", /) -> None: ...

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-# What a run's result depends on.
+# The packages that a run's result depends on.
 RUN_PACKAGES = ("agentic", "jax", "flax", "optax", "numpy", "mujoco", "dm-control")
 
-# What experiments write into the checkout that they run from.
+# The files that experiments write into the checkout that they run from.
 RESULTS = tuple(
     f":(top,exclude,glob)experiments/**/*.{kind}" for kind in ("json", "jsonl", "md", "png")
 )
@@ -21,7 +21,7 @@ RESULTS = tuple(
 def of_run(device: str) -> dict[str, object]:
     """Return versions, python, commit and machine for a config.json.
 
-    `device` is JAX's name of it, with how many there are where it is not one.
+    `device` is JAX's name for the device, with the number of devices if there are several.
     """
     return {
         "versions": versions(RUN_PACKAGES),
@@ -38,15 +38,15 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 @lru_cache
 def _version(package: str) -> str:
-    # Finding one parses all of a package's metadata, and none changes while a process runs.
+    # A look-up parses all of a package's metadata, which does not change while a process runs.
     return importlib.metadata.version(package)
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, or None outside of one.
+    """Return the commit of the checkout that this code runs from, or None outside of a checkout.
 
-    It ends in -dirty where tracked files differ from it, other than results of experiments and
-    benchmarks: those are written while others go on.
+    It ends in -dirty if tracked files differ from it. Results of experiments and benchmarks do not
+    count, because they are written while others are still running.
     """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
@@ -65,12 +65,12 @@ def _git(root: Path, *words: str) -> str:
 
 
 def machine() -> str:
-    """Return the processor's architecture and how many of them there are."""
+    """Return the architecture and the number of the processors."""
     return f"{platform.machine()}, {os.cpu_count()} CPUs"
 
 
 def cores() -> int:
-    """Return how many processors this process may use: what work in parallel defaults to."""
+    """Return how many processors this process may use, the default for parallel work."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,8 +1,9 @@
 """Exact attention in several forms with one signature, and a choice between them.
 
-Dense is the oracle, blockwise has linear memory, ring and gathered work on a sequence that is split
-over devices, flash is cuDNN's on a GPU; `attend` picks one and `choose` says which and why. Axes:
-B batch, T queries, S keys, H query heads, K key heads (H a multiple of K), D head size.
+Dense attention is the oracle. Blockwise attention has linear memory. Ring and gathered attention
+work on a sequence that is split over devices. Flash attention is cuDNN's on a GPU. `attend` picks
+one of them, and `choose` says which and why. Axes: B batch, T queries, S keys, H query heads,
+K key heads (H a multiple of K), D head size.
 """
 
 from agentic.attention.balance import zigzag

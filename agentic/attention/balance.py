@@ -1,7 +1,8 @@
-"""Sharing causal work out to the devices of a ring, and counting what each has to do.
+"""The division of causal work among the devices of a ring, and the count of each device's work.
 
-Cut into equal pieces in order, the last device sees everything and the first next to nothing. With
-twice as many pieces, device i of N holding pieces i and 2N - 1 - i, all have the same to do.
+If the sequence is cut into N equal pieces in order, the last device sees everything and the first
+sees next to nothing. If it is cut into 2N pieces and device i holds pieces i and 2N - 1 - i, all
+devices have the same amount of work.
 """
 
 import numpy as np
@@ -22,8 +23,8 @@ def zigzag(devices: int, rows: int) -> np.ndarray:
 def block_products(positions: np.ndarray, blocks: BlockSpec, causal: bool = True) -> np.ndarray:
     """Return the block pairs that each device computes in each hop, int64 [devices, hops].
 
-    The device visits, as `ring_attention` does, its own keys first and then those of the devices
-    before it, and leaves a pair out in which nobody sees anybody.
+    As in `ring_attention`, a device visits its own keys first and then the keys of the devices
+    before it. It leaves out a pair if no query of the pair sees a key of the pair.
 
     Args:
       positions: int [devices, rows] of each device's rows, negative where absent.

@@ -1,9 +1,9 @@
 """How rows are cut into blocks, and which pairs of blocks have anything to compute.
 
 Block layout: queries [Nq, B, K, R, D] with R = (H / K) * block rows that share one key head, keys
-and values [Nk, B, K, block, D], positions [N, B or 1, block]. Where B or K is 1 that axis is left
-out: the compiler's library of products takes one such axis at most. For two, the compiler reshapes
-the scores, and then cannot write a pass over them where it read them.
+and values [Nk, B, K, block, D], positions [N, B or 1, block]. If B or K is 1, that axis is left
+out, because the compiler's library of products takes at most one such axis. With two axes the
+compiler reshapes the scores, and then it cannot compute a pass over them in place.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ import numpy as np
 from agentic.attention.positions import ABSENT
 from agentic.errors import AgenticError
 
-# Blocks this small are not cut further to have four of them to leave out some.
+# Blocks of this size are not cut further only so that some of them can be left out.
 SMALL = 256
 
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """Most rows per block: scores exist for `query` times `key` pairs at once, for each head."""
+    """Most rows per block. Scores of query x key pairs exist at once, for each head."""
 
     # Forward (forward+backward) in ms, float32, causal, jax 0.10.2, idle CPU:
     #   two cores                256          512x256          512         1024x512
@@ -34,8 +34,8 @@ class BlockSpec:
     #   B1  T4000 H1  D128   51  (174)      53  (181)      50  (170)      55  (198)
     #   B1  T4096 H16 D64   545 (2051)     698 (2329)     738 (2137)     762 (2330)
     # The compiler's products of blocks of 256 are too small for it to share them among threads.
-    # Where a sequence is short, larger blocks would compute more that causality hides (an older
-    # kernel): B16 T400 H1 D128, blocks of 200 and 400: two cores 12 (44), 10 (50).
+    # In a short sequence larger blocks compute more pairs that causality hides (measured with an
+    # older kernel): B16 T400 H1 D128, blocks of 200 and 400: two cores 12 (44), 10 (50).
     query: int = 512
     key: int = 512
 
@@ -48,7 +48,7 @@ class BlockSpec:
                 )
 
     def fit(self, queries: int, keys: int) -> "BlockSpec":
-        """Return the blocks to use for T queries and S keys: one block where the area allows it."""
+        """Return the blocks to use for T queries and S keys: one block if the area allows it."""
         sides = ((queries, self.query), (keys, self.key))
         most = [min(block, max(-(-rows // 4), SMALL)) for rows, block in sides]
         if queries * keys <= most[0] * most[1]:
@@ -60,22 +60,22 @@ class BlockSpec:
         return BlockSpec(query, key)
 
     def halves(self, queries: int, keys: int) -> "BlockSpec":
-        """Return the blocks for rows that are an early and a late piece: none lies in both."""
+        """Return the blocks for rows of an early and a late piece, so that none lies in both."""
         return self.fit(-(-queries // 2), -(-keys // 2))
 
 
-# Of a ring, whose devices hold some blocks of keys, values and gradients more than one alone would:
-# those under way. Devices that share a CPU's threads do not need larger ones to keep them busy.
+# For a ring. Its devices also hold the blocks of keys, values and gradients that are under way, so
+# blocks are smaller. Devices that share a CPU's threads need no larger blocks to keep them busy.
 RING = BlockSpec(256, 256)
 # Forward (forward+backward) in ms on one H100, bfloat16, causal, jax 0.11.2, B1 T16384 H16 D64:
 #   512      1024     2048     4096     cuDNN
 #   21 (65)  18 (48)  16 (43)  17 (43)  1.7 (5.1)
-# Scores of 2048 rows are 17 MB a head and row of the batch.
+# Scores of 2048 rows take 17 MB for each head and row of the batch.
 GPU = BlockSpec(2048, 2048)
 
 
 def default_blocks(backend: str | None = None, ring: bool = False) -> BlockSpec:
-    """Return the largest blocks of a backend, JAX's default if None, alone or in a ring."""
+    """Return the largest blocks of a backend (None: JAX's default), on one device or in a ring."""
     if (jax.default_backend() if backend is None else backend) == "gpu":
         return GPU
     return RING if ring else BlockSpec()
@@ -83,7 +83,7 @@ def default_blocks(backend: str | None = None, ring: bool = False) -> BlockSpec:
 
 @dataclass(frozen=True)
 class Visits:
-    """Block pairs in the order of the visit: pairs[:full] need no mask, pairs[full:stop] do."""
+    """Block pairs in the order of visits: pairs[:full] need no mask, pairs[full:stop] do."""
 
     pairs: jax.Array | np.ndarray  # [P, 2] int32: query block, key block
     full: jax.Array | int
@@ -95,7 +95,7 @@ def split(x: jax.Array, k_heads: int, block: int) -> jax.Array:
     batch, rows, heads, size = x.shape
     count = -(-rows // block)
     x = jnp.pad(x, ((0, 0), (0, count * block - rows), (0, 0), (0, 0)))
-    # One axis at a time: a mesh with Explicit axes follows no larger reshape.
+    # One axis at a time, because a mesh with Explicit axes supports no larger reshape.
     x = x.reshape(batch, count, block, heads, size)
     x = x.reshape(batch, count, block, k_heads, heads // k_heads, size)
     x = x.transpose(1, 0, 3, 4, 2, 5).reshape(count, batch, k_heads, -1, size)
@@ -142,7 +142,9 @@ def cut_operands(blocks: BlockSpec, q, k, v, q_positions, kv_positions) -> tuple
 def needed_blocks(
     queries: int, keys: int, blocks: BlockSpec, causal: bool, offset: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the block pairs [P, 2] without and with a mask; the pairs in neither see nothing.
+    """Return two lists of block pairs [P, 2]: those that need no mask, and those that need one.
+
+    In all other pairs no query sees a key.
 
     Query row i has position offset + i and key row j position j; all rows are present.
     """
@@ -160,7 +162,7 @@ def needed_blocks(
 
 
 def static_visits(queries: int, keys: int, blocks: BlockSpec, causal: bool, offset: int) -> Visits:
-    """Return the visits when every row is present at its default position."""
+    """Return the visits if every row is present at its default position."""
     full, edge = needed_blocks(queries, keys, blocks, causal, offset)
     return Visits(np.concatenate([full, edge]), len(full), len(full) + len(edge))
 
@@ -170,8 +172,8 @@ def dynamic_visits(
 ) -> Visits:
     """Return the visits for positions in blocks, known only when the program runs.
 
-    A pair is left out when no batch row has a key to see in it; sorting the needed pairs to the
-    front lets the loop stop early instead of branching in every step.
+    A pair is left out if no row of the batch sees a key in it. The needed pairs are sorted to the
+    front, so the loop can stop early and need not branch in every step.
 
     Args:
       q_positions, kv_positions: int32 [Nq, B or 1, block] and [Nk, B or 1, block].

@@ -26,7 +26,7 @@ from agentic.attention.positions import (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of one call before it runs."""
+    """Everything that is known about one call before it runs."""
 
     causal: bool
     scale: float
@@ -47,11 +47,12 @@ def blockwise_attention(
     scale: float | None = None,
     blocks: BlockSpec | None = None,
 ) -> jax.Array:
-    """Return what `dense_attention` returns, with memory linear in T and S.
+    """Return the result of `dense_attention`, with memory linear in T and S.
 
-    Only pairs of blocks in which some query sees some key are computed: known before the run
-    for default positions, found while running for given ones and for lengths. The backward pass
-    recomputes the probabilities; q, k, v, the output and the log-sum-exp are kept for it.
+    Only pairs of blocks in which some query sees some key are computed. For default positions
+    these pairs are known before the run; for given positions and lengths they are found during
+    the run. The backward pass computes the probabilities again. It keeps q, k, v, the output and
+    the log-sum-exp.
 
     Args:
       q, k, v, causal, lengths, q_positions, kv_positions, scale: as in `dense_attention`; scale

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from agentic.attention.positions import visible
 from agentic.errors import AgenticError
 
-# Most numbers in a block of keys of 8 slots or more, and most slots: a block is copied before it is
-# multiplied, and copies of many rows and heads would leave a core's caches; large ones of a single
-# row come from fresh memory in every step. Against 512 slots whatever their size, on two cores, a
-# step of 8 contexts of 4,096 tokens with 16 heads of 64 is 1.2 to 1.5 times as fast, one of a
-# single context of 32,768 tokens 1.1 to 1.3 times, 32 contexts with one head alike (half 0.8 to 1).
-BLOCK = 2**19
-SLOTS = 1024
+# Limits of a block of keys: numbers (if it has 8 slots or more) and slots. A block is copied before
+# it is multiplied. Copies of many rows and heads would not fit into a core's caches, and large
+# copies of a single row would come from fresh memory in every step. Compared with 512 slots of any
+# size, on two cores: a step of 8 contexts of 4,096 tokens with 16 heads of 64 is 1.2 to 1.5 times
+# as fast, a step of one context of 32,768 tokens 1.1 to 1.3 times, and 32 contexts with one head
+# are alike (bfloat16 0.8 to 1).
+MOST_NUMBERS = 2**19
+MOST_SLOTS = 1024
 
 
 def cached_attention(
@@ -35,7 +36,7 @@ def cached_attention(
       used: scalar, slots at and past it are empty in every row; None reads all S.
       axis_name: mesh axis over which the slots are split, inside `shard_map`; q is the same on all
         of its devices, and so is the result.
-      block: slots read at a time; by default as many as BLOCK and SLOTS allow.
+      block: slots read at a time; by default as many as MOST_NUMBERS and MOST_SLOTS allow.
 
     A query that sees no key gives 0. Raises AgenticError for shapes that do not fit.
     """
@@ -49,7 +50,7 @@ def cached_attention(
     if heads % groups:
         raise AgenticError(f"{heads} query heads cannot share {groups} key heads; use a divisor.")
     share = heads // groups
-    most = min(max(BLOCK // (batch * groups * size), 8), SLOTS)
+    most = min(max(MOST_NUMBERS // (batch * groups * size), 8), MOST_SLOTS)
     block = min(most if block is None else block, slots)
     q = q.reshape(batch, tokens, groups, share, size).transpose(0, 2, 1, 3, 4)
     q = q.reshape(batch, groups, tokens * share, size).astype(jnp.float32) * size**-0.5
@@ -64,7 +65,7 @@ def cached_attention(
 
     def add(i: jax.Array, partial: tuple) -> tuple:
         out, top, total = partial
-        # The last block ends at the last slot, and passes over what the one before it has read.
+        # The last block ends at the last slot and skips the slots that were read already.
         start = jnp.minimum(i * block, slots - block)
         k, v = read(keys, start), read(values, start)
         places = jax.lax.dynamic_slice_in_dim(kv_positions, start, block, axis=1)

@@ -24,8 +24,8 @@ def dense_attention(
       k, v: keys and values [B, S, K, D]; H is a multiple of K, and query head h reads key head
         h // (H / K).
       causal: a query sees only keys whose position is not later than its own.
-      lengths: int32 [B], the valid prefix of the keys, and of the queries where T equals S.
-      q_positions, kv_positions: int32 [B, T] and [B, S], both or neither; a negative position
+      lengths: int32 [B], the valid prefix of the keys, and also of the queries if T equals S.
+      q_positions, kv_positions: int32 [B, T] and [B, S], both or neither. A negative position
         means that the row is absent: no query sees it as a key, and as a query it gives 0.
         Without them keys have positions 0..S-1 and queries 0..T-1, or the last T of S if S > T.
       scale: factor on the scores; 1 / sqrt(D) if None.
@@ -44,7 +44,7 @@ def dense_attention(
     seen = visible(*positions, causal)[:, None, None]  # [B or 1, 1, 1, T, S]
     grouped = q.reshape(batch, queries, k_heads, heads // k_heads, size).astype(jnp.float32)
     s = jnp.einsum("btkgd,bskd->bkgts", grouped, k.astype(jnp.float32)) * scale
-    # Zero instead of -inf: the gradient through a row that sees no key would be NaN.
+    # Zero instead of -inf, because the gradient through a row that sees no key would be NaN.
     s = jnp.where(seen, s, 0.0)
     maximum = jnp.max(s, axis=-1, keepdims=True, where=seen, initial=-jnp.inf)
     maximum = jax.lax.stop_gradient(jnp.where(maximum == -jnp.inf, 0.0, maximum))

@@ -1,4 +1,4 @@
-"""Which form of attention serves a call, and why."""
+"""The choice of the form of attention for a call, and the reason for it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,12 @@ from agentic.errors import AgenticError, closest
 
 Kernel = Literal["dense", "blockwise", "cudnn", "ring", "gathered"]
 KERNELS: tuple[Kernel, ...] = ("dense", "blockwise", "cudnn", "ring", "gathered")
-# Keys and values of a whole sequence this short are fetched at once: a ring's hops would each carry
-# a few hundred rows and cost their latency. A rule of thumb, measured on no network.
+# Up to this many keys, a device fetches the keys and values of the whole sequence at once. The hops
+# of a ring would carry a few hundred rows each and cost their latency. This is a rule of thumb; it
+# was not measured on any network.
 GATHERED = 8192
-# One new token, or the few of a step, against a cache: a single row of blocks is dense anyway.
+# For one new token, or the few tokens of a step, against a cache. A single row of blocks is the
+# same work as dense attention.
 FEW_QUERIES = 16
 
 
@@ -46,13 +48,13 @@ def choose(
     positions: bool = False,
     backend: str | None = None,
 ) -> Choice:
-    """Return the kernel for T queries and S keys on each of `devices`, and why.
+    """Return the kernel for T queries and S keys on each of `devices`, and the reason.
 
     Args:
       queries, keys: T and S, the rows of one device.
       head_size: D.
       dtype: of q, k and v.
-      devices: over which the sequence is split.
+      devices: number of devices that the sequence is split over.
       positions: whether the call gives positions of its own.
       backend: "cpu", "gpu" or "tpu"; JAX's default if None.
     """
@@ -66,7 +68,8 @@ def choose(
         return Choice("ring", blocks, f"{keys * devices} keys over {devices} devices")
     blocks = spec.fit(queries, keys)
     half = jnp.dtype(dtype).itemsize == 2
-    # cuDNN counts a causal query's keys from the first one, so that fewer queries are not the last.
+    # With fewer queries than keys, cuDNN takes the queries for the first ones; here they are the
+    # last ones.
     fits = half and head_size % 8 == 0 and head_size <= 128 and queries == keys
     if backend == "gpu" and fits and not positions and serves_flash(jax.devices()[0]):
         return Choice("cudnn", blocks, f"{dtype} with heads of {head_size} on a GPU")
@@ -85,11 +88,12 @@ def choose(
 
 
 def serves_flash(device: jax.Device) -> bool:
-    """Say whether cuDNN's flash attention runs on a device; of one that is no GPU nothing is known.
+    """Return whether cuDNN's flash attention runs on a device.
 
-    Asked about a GPU from elsewhere, `choose` supposes one that does.
+    If the device is not a GPU, nothing is known about the GPU that `choose` is asked about, and the
+    answer is yes.
     """
-    # Before, its rules lost the axes of a mesh, and gradients inside shard_map could not be traced.
+    # Earlier versions lose the axes of a mesh, and gradients inside shard_map cannot be traced.
     if jax.__version_info__ < (0, 10, 2):
         return False
     if device.platform != "gpu":
@@ -111,7 +115,7 @@ def attend(
     axis_name: str | None = None,
     kernel: Kernel | None = None,
 ) -> jax.Array:
-    """Return attention by the kernel that `choose` picks, or by the one that is named.
+    """Return attention, computed by the kernel that `choose` picks or by the given one.
 
     Args:
       q, k, v, causal, lengths, q_positions, kv_positions, scale: as in `dense_attention`.
@@ -119,7 +123,7 @@ def attend(
       kernel: one of KERNELS.
 
     Raises:
-      AgenticError: as in `dense_attention`, or a kernel that is not known or does not apply.
+      AgenticError: as in `dense_attention`; an unknown kernel, or one that cannot do this call.
     """
     choice = choose(
         q.shape[1],

@@ -1,4 +1,4 @@
-"""cuDNN's flash attention, where a GPU serves it, and rows put in the order that it needs."""
+"""cuDNN's flash attention on a GPU, and the row order that it needs."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ def flash_attention(
     lengths: jax.Array | None = None,
     scale: float | None = None,
 ) -> jax.Array:
-    """Return what `dense_attention` returns, by cuDNN; arguments as there, rows in their order.
+    """Return the result of `dense_attention`, computed by cuDNN, for rows in the order of time.
 
-    Needs a GPU, as many queries as keys, 16 bits a number and D a multiple of 8 up to 128: `choose`
-    knows.
+    It needs a GPU, as many queries as keys, numbers of 16 bits, and D a multiple of 8 up to 128;
+    `choose` checks this.
     """
     rows = q.shape[1]
     if lengths is None and rows % 2 == 0:
@@ -28,8 +28,8 @@ def flash_attention(
     batch = q.shape[0]
     lengths = jnp.full(batch, rows, jnp.int32) if lengths is None else lengths.astype(jnp.int32)
     present = (jnp.arange(rows) < lengths[:, None])[..., None, None]
-    # What lies past the end is nobody's, its gradient neither; cuDNN promises nothing about it.
-    # JAX's wrapper takes even numbers of rows alone.
+    # cuDNN promises nothing about the rows past the end, so they and their gradients are set to 0.
+    # JAX's wrapper takes only even numbers of rows.
     q, k, v = (
         jnp.pad(jnp.where(present, x, jnp.zeros_like(x)), ((0, 0), (0, rows % 2), (0, 0), (0, 0)))
         for x in (q, k, v)
@@ -42,7 +42,7 @@ def flash_attention(
 
 
 class Packing(NamedTuple):
-    """Rows by position with the absent ones last: `order` and its inverse [B, T], lengths [B]."""
+    """The order of rows by position, absent rows last: `order`, its inverse [B, T], lengths [B]."""
 
     order: jax.Array
     inverse: jax.Array
@@ -53,12 +53,12 @@ class Packing(NamedTuple):
         return _rows(x, self.order)
 
     def unpack(self, x: jax.Array) -> jax.Array:
-        """Return packed x [B, T, ...] with its rows where they were."""
+        """Return packed x [B, T, ...] with its rows in their original order."""
         return _rows(x, self.inverse)
 
 
 def packing(positions: jax.Array) -> Packing:
-    """Return the packing of rows at distinct positions [B, T]; negative ones are absent."""
+    """Return the packing of rows at distinct positions [B, T]; a negative position means absent."""
     present = positions >= 0
     last = jnp.iinfo(positions.dtype).max
     order = jnp.argsort(jnp.where(present, positions, last), axis=-1, stable=True)

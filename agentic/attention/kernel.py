@@ -10,9 +10,9 @@ p, ds and the sum of dq are held transposed. Exponentials and logarithms are to 
 All arrays are in the block layout of `blocks.py`, in which B or K may be left out. A row without
 any key has m = -inf, l = 0.
 
-What recomputation may spare: a form's output and log-sum-exp, linear to keep, quadratic to make.
-
-A function under `jax.checkpoint(policy=keeps_attention)` computes all else again.
+The output and the log-sum-exp are small to keep (linear) and expensive to compute again
+(quadratic). A function under `jax.checkpoint(policy=keeps_attention)` keeps these two and computes
+everything else again.
 """
 
 import math
@@ -31,8 +31,8 @@ from agentic.attention.positions import visible
 class Sums(NamedTuple):
     """Running maximum and denominator [Nq, 2, B, K, R] and numerator [Nq, B, K, R, D], float32.
 
-    A maximum of its own would be replaced before the old one is read for the last time, and the
-    compiler would copy it, all of it at every visit; the denominator comes last.
+    Maximum and denominator share an array. A separate array of maxima would be replaced before the
+    old one is read for the last time, and the compiler would copy all of it at every visit.
     """
 
     row: jax.Array
@@ -50,8 +50,9 @@ class Gradients(NamedTuple):
 def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     """Return the arrays, all varying over the union of the mesh axes that any of them varies over.
 
-    Inside shard_map a loop's state must vary as what is added to it. Choosing between an array and
-    itself costs nothing once compiled, and its transpose sums a gradient over the added axes.
+    Inside shard_map a loop's state must vary over the same axes as the values that are added to it.
+    A choice between an array and itself costs nothing once compiled. Its transpose sums a gradient
+    over the added axes.
     """
     never = False
     for array in arrays:
@@ -60,20 +61,22 @@ def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 
 LOG2_E = math.log2(math.e)
-# Coefficients of f^0 to f^6 in 2^f, |f| <= 1/2, that keep the largest relative error least: 4e-9.
+# Coefficients of f^0 to f^6 in 2^f, |f| <= 1/2, with the least largest relative error: 4e-9.
 EXP2 = (1.0, 0.69314724, 0.24022651, 0.055502973, 0.009618031, 0.001341, 0.00015469732)
-# Near this number float32 are whole, and the lowest bits of it plus n are the exponent of 2^n.
+# Near this number the float32 numbers are whole, and the lowest bits of WHOLE + n are the exponent
+# of 2^n.
 WHOLE = 3 * 2.0**22 + 127
 
 
 def exp2(x: jax.Array) -> jax.Array:
     """Return 2^x of float32 x <= 127 to a relative 1e-7, or 0 where it is below float32's least.
 
-    2^x = 2^n 2^f with n whole and 2^f a polynomial: half the time of the compiler's own on a CPU,
-    where its exponential is slower than memory. The last step has two operands of x's size because
-    the compiler computes one-operand results anew in each place that they are used.
+    2^x = 2^n 2^f with n whole and 2^f a polynomial. On a CPU this takes half the time of the
+    compiler's own exponential, which is slower than memory. The last step has two operands of x's
+    size, because the compiler computes a result of one operand anew in each place where it is
+    used.
     """
-    # 2^-127 is no normal number: the bits put together below are those of 0.
+    # 2^-127 is not a normal number: the bits that are put together below are those of 0.
     x = jnp.maximum(x, -127.0)
     n = lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN)
     f, power_f = x - n, EXP2[-1]
@@ -91,7 +94,7 @@ def product(x: jax.Array, y: jax.Array, x_axis: int, y_axis: int) -> jax.Array:
 
 
 def zeros(x: jax.Array, value: float = 0.0) -> jax.Array:
-    """Return a float32 array like x; made from x so that it varies and is sharded as x is."""
+    """Return a float32 array like x, made from x so that it has x's sharding and varying axes."""
     return lax.full_like(x, value, dtype=jnp.float32)
 
 
@@ -109,7 +112,7 @@ def empty_gradients(q: jax.Array, k: jax.Array) -> Gradients:
 def scores(q, k, q_positions, kv_positions, causal: bool, masked: bool) -> jax.Array:
     """Return float32 products [B, K, R, block] of one pair, -inf where a key is not visible.
 
-    The scale is left to the exponential, which is a pass over them anyway.
+    The exponential applies the scale, since it passes over all scores anyway.
     """
     s = product(q, k, -1, -1)
     if not masked:
@@ -169,7 +172,7 @@ def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scal
         # A row that has seen no key keeps m = -inf; -inf - -inf would be NaN.
         base = jnp.where(maximum == -jnp.inf, 0.0, maximum) if masked else maximum
         p = exp2(scale_2 * (s - base[..., None]))
-        # The costlier exponential is not computed anew, from the old maximum, where it is used.
+        # The compiler does not compute this slower exponential anew in each place where it is used.
         decay = jnp.exp(scale * (before - base))
         row = jnp.stack([maximum, decay * denominator + p.sum(-1)])
         update = product(p.astype(v.dtype), at(v, j), -1, -2)
@@ -180,7 +183,7 @@ def forward(sums: Sums, q, k, v, q_positions, kv_positions, visits, causal, scal
 
 
 def finish(sums: Sums, q: jax.Array, k_heads: int, scale: float) -> tuple[jax.Array, jax.Array]:
-    """Return the output like q [B, T, H, D] and log2-sum-exp [Nq, B, K, R]; no keys: 0 and -inf."""
+    """Return output like q [B, T, H, D] and log2-sum-exp [Nq, B, K, R]; 0, -inf without keys."""
     maximum, denominator = sums.row[:, 0], sums.row[:, 1]
     denominator = jnp.where(denominator == 0.0, 1.0, denominator)
     out = (sums.numerator / denominator[..., None]).astype(q.dtype)
@@ -188,7 +191,7 @@ def finish(sums: Sums, q: jax.Array, k_heads: int, scale: float) -> tuple[jax.Ar
 
 
 class Context(NamedTuple):
-    """What the backward pass knows of each query row: d_out [Nq, B, K, R, D] in q's dtype;
+    """What the backward pass knows about each query row: d_out [Nq, B, K, R, D] in q's dtype;
     log2-sum-exp and delta = sum(d_out * output) [Nq, B, K, R], float32.
     """
 
@@ -213,7 +216,7 @@ def backward(
 
     def step(sums, i, j, masked):
         q_i, k_j, v_j, d_out_i = at(q, i), at(k, j), at(v, j), at(context.d_out, i)
-        # Keys before queries: what belongs to a query is then alike along the fastest axis.
+        # Keys before queries, so that the values of one query lie along the slower axis.
         s = product(k_j, q_i, -1, -1)
         if masked:
             seen = visible(at(q_positions, i), at(kv_positions, j), causal).swapaxes(-1, -2)
@@ -223,8 +226,8 @@ def backward(
         p = exp2(scale_2 * s - at(context.lse, i)[..., None, :])
         d_s = p * (product(v_j, d_out_i, -1, -1) - at(context.delta, i)[..., None, :])
         p, d_s = p.astype(q.dtype), d_s.astype(q.dtype)
-        # Turned as the fast products on a CPU want it: over the last axis of the one and the first
-        # of the other. Unhindered, the compiler would undo it; d_s is the larger to turn.
+        # Fast products on a CPU sum over the last axis of one operand and the first of the other.
+        # So k is transposed (d_s is larger). Without the barrier the compiler would undo this.
         turned = lax.optimization_barrier(k_j.swapaxes(-1, -2))
         return Gradients(
             put(sums.q, at(sums.q, i) + product(turned, d_s, -1, -2), i),
@@ -246,17 +249,18 @@ def finish_gradients(gradients: Gradients, scale: float, q, k) -> tuple[jax.Arra
 
 
 NAME = "attention"
-# Gives cuDNN's output and log-sum-exp, under two names as JAX traces and as it lowers.
+# The operation that gives cuDNN's output and log-sum-exp; its name differs between JAX's tracing
+# and lowering, but starts with this.
 FLASH = "dot_product_attention_fwd"
 
 
 def named(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """Return the arrays, marked as what `keeps_attention` keeps."""
+    """Return the arrays, marked for `keeps_attention` to keep."""
     return tuple(checkpoint_name(x, NAME) for x in arrays)
 
 
 def keeps_attention(primitive: Any, *_, **parameters) -> bool:
-    """Say whether an operation's results are kept: a policy of `jax.checkpoint`."""
+    """Return whether an operation's results are kept: a policy of `jax.checkpoint`."""
     if primitive.name == "name":
         return parameters["name"] == NAME
     return primitive.name.startswith(FLASH)

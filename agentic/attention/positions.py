@@ -1,4 +1,4 @@
-"""Who sees whom: every mask here is a comparison of int32 positions, and negative means absent.
+"""Which query sees which key. Every mask compares int32 positions; a negative one means absent.
 
 Axes: B batch, T queries, S keys, H query heads, K key heads, D head size.
 """
@@ -78,7 +78,7 @@ def resolve_positions(
 
     Args:
       queries, keys: T and S, the rows held here.
-      lengths: None, or the valid prefix [B]: of the keys, and of the queries where T equals S.
+      lengths: None, or the valid prefix [B] of the keys, and also of the queries if T equals S.
       q_positions, kv_positions: None, or int32 [B, T] and [B, S].
       q_start, kv_start: index of the first row held here within the whole sequence.
       offset: position of the whole sequence's query 0 when no positions are given.

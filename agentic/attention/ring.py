@@ -1,15 +1,15 @@
-"""Attention over a sequence split across devices: queries stay, keys and values travel a ring.
+"""Attention over a sequence that is split across devices: by a ring, or with all keys gathered.
 
-Each of N devices folds the keys and values it holds into the running sums of its own queries,
-then passes them on: N - 1 sends forward. Backward, the gradients of keys and values travel with
-them and need one send more to come home (Liu et al. 2023, arXiv 2310.01889). They travel block by
-block, each while it is folded in, and take the place of the one that left: a device holds its own
-share and the few blocks under way, however many devices there are.
+Ring: queries stay, keys and values travel. Each of N devices adds the keys and values that it holds
+to the running sums of its own queries and then passes them on: N - 1 sends. In the backward pass
+the gradients of keys and values travel with them and need one more send to return (Liu et al. 2023,
+arXiv 2310.01889). Keys and values travel block by block, each while it is used, and an arriving
+block takes the place of the one that left. So a device holds its own share and a few blocks under
+way, however many devices there are.
 
-Attention over a sequence split across devices that fetches all keys and values at once.
-
-For short sequences one collective is quicker than a ring of them, and there is room for all keys
-and values on every device. Backward, their gradients are summed on the way home.
+Gathered: every device fetches all keys and values at once. For short sequences one collective is
+faster than a ring of them, and every device has room for all keys and values. In the backward pass
+their gradients are summed while they return.
 """
 
 from functools import partial
@@ -37,9 +37,9 @@ def ring_attention(
     scale: float | None = None,
     blocks: BlockSpec | None = None,
 ) -> jax.Array:
-    """Return this device's rows of what `dense_attention` gives for the whole sequence.
+    """Return this device's rows of the result of `dense_attention` for the whole sequence.
 
-    Runs inside `jax.shard_map` with T and S split over `axis_name`, equal shares in order.
+    It runs inside `jax.shard_map` with T and S split over `axis_name`, equal shares in order.
 
     Args:
       q, k, v: this device's share, [B, T, H, D] and [B, S, K, D].
@@ -62,7 +62,7 @@ def ring_attention(
         axis_name, queries, keys, lengths, q_positions, kv_positions
     )
     scale = resolve_scale(scale, q.shape[-1])
-    # The device index comes along because whatever travels must vary over the ring's axis.
+    # The device index is included because everything that travels must vary over the ring's axis.
     *operands, _ = kernel.vary_alike(q, k, v, *positions, device)
     blocks = (blocks or default_blocks(ring=True)).halves(queries, keys)
     return _attend(axis_name, causal, scale, blocks, *operands)

@@ -38,7 +38,7 @@ def one_step(config, batch: int) -> Step:
 @pytest.fixture
 def small_reads(monkeypatch):
     """Let a few slots be read at a time, as they are of wide models."""
-    monkeypatch.setattr("agentic.attention.cached.BLOCK", 2**12)
+    monkeypatch.setattr("agentic.attention.cached.MOST_NUMBERS", 2**12)
     compiled.cache_clear()
     yield
     compiled.cache_clear()
@@ -139,7 +139,7 @@ def test_a_narrow_cache_acts_nearly_as_a_wide_one():
 @pytest.mark.parametrize(("used", "block"), [(13, 9), (13, 3), (18, 16), (18, None)])
 def test_blocks_of_the_cache_add_up_to_dense_attention(used, block, monkeypatch):
     """Blocks that divide the 18 slots and others; grouped heads; an absent query; by default 8."""
-    monkeypatch.setattr("agentic.attention.cached.BLOCK", 1)
+    monkeypatch.setattr("agentic.attention.cached.MOST_NUMBERS", 1)
     rng = np.random.default_rng(0)
     q = rng.normal(size=(2, 3, 4, 8)).astype(np.float32)
     k, v = rng.normal(size=(2, 2, 2, 18, 8)).astype(np.float32)
