@@ -40,9 +40,9 @@ class Options:
         tokens: cached tokens per context.
         batch: numbers of contexts side by side.
         cache_dtype: type of keys and values: float32, bfloat16 or both.
-        layers: of the Transformer.
-        heads: of the Transformer.
-        width: of its tokens.
+        layers: number of layers of the Transformer.
+        heads: number of its heads.
+        width: channels of its tokens.
         memory: gigabytes that a cache may take; larger combinations are left out.
         recompute: longest context, in tokens, that is also recomputed; 0 for none.
         repeats: steps measured, after one that compiles.

@@ -42,9 +42,9 @@ class Options:
     Attributes:
         task: task name.
         num: environments that step side by side, one context each.
-        episodes: in one context.
-        layers: of the Transformer.
-        width: of its tokens.
+        episodes: number of episodes in one context.
+        layers: number of layers of the Transformer.
+        width: channels of its tokens.
         action_chunk: steps that one token covers.
         steps: number of steps at the beginning of each episode that are timed.
         repeats: of the bare simulator and of recomputing; the fastest is reported.

@@ -72,7 +72,7 @@ class Options:
         model: names of presets, such as 350m 1b.
         variants: names of variants; ratios need "vanilla" and "memory-efficient".
         trajectories: length of the chain that should fit.
-        steps: of a trajectory.
+        steps: length of a trajectory.
         dtype: of activations: "float32" or "bfloat16".
         budgets: gigabytes of a device.
         devices: number of devices that share state and context evenly.

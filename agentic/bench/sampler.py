@@ -32,7 +32,7 @@ class Options:
 
     Attributes:
         task: the store imitates its observations and actions.
-        episodes, steps: of the store; the default has 0.25 GB.
+        episodes, steps: number and length of the store's episodes; the default has 0.25 GB.
         trajectories: lengths of chains to measure.
         batch_size: chains per batch.
         repeats: batches measured; medians are reported.

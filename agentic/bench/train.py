@@ -34,7 +34,7 @@ class Options:
         trajectories: lengths of chains.
         tokens_per_step: 5 and 1, one or both.
         action_chunk: steps per token where there is one token per step.
-        steps: of a trajectory.
+        steps: length of a trajectory.
         batch_size: chains per batch.
         dtype: of activations: "float32" or "bfloat16".
         remat: as in training: "none", "block", "attention", "layer" or "offload".

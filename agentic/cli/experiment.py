@@ -46,8 +46,8 @@ def run(arguments: Sequence[str], cell_command: Callable[..., list[str]] = cell_
             folder: holds experiment.py, which lists the cells.
             only: run only cells whose names match one of these, such as "walker_*-at-*".
             root: folder for run folders and collected data; by default runs/NAME.
-            launcher: local processes, or jobs of a Slurm cluster. With Slurm the command submits
-                jobs and ends; called again, it submits cells that are neither done nor queued.
+            launcher: run cells in local processes, or submit those that are neither done nor queued
+                as jobs of a Slurm cluster.
             jobs: local cells at the same time; by default one per core.
             slurm: the resources that each cell requests from the cluster.
         """

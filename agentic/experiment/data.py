@@ -1,9 +1,9 @@
-"""The data sets of an experiment: where they lie, whether they are whole, and how they are made.
+"""The data sets of an experiment: their places, their states, and how they are made.
 
 ROOT/data/NAME/
   exorl.h5       ExoRL's own episodes, labelled for the experiment's tasks; or else
-  config.json    what `agentic collect` writes: its settings and versions,
-  buffer/        and its episodes
+  config.json    the settings and versions of `agentic collect`,
+  buffer/        and the episodes that it wrote
 """
 
 import dataclasses
@@ -24,19 +24,22 @@ STORE = "exorl.h5"
 
 
 def folder_of(data: Collected, root: Path) -> Path:
-    """Return the folder that a data set is made in."""
+    """Return the folder of a data set."""
     return root / DATA / data.name
 
 
 def path_of(data: Collected, root: Path) -> Path:
-    """Return what cells load: the store of ExoRL's episodes where there is one, or the folder."""
+    """Return the path that cells load: ExoRL's store if there is one, or the folder."""
     store = folder_of(data, root) / STORE
     return store if store.exists() else folder_of(data, root)
 
 
 def data_state(data: Collected, root: Path) -> State:
-    """Return how far a data set is; whole episodes of the right settings are done, whoever
-    collected them."""
+    """Return how far a data set is.
+
+    It is done if all its episodes were collected with the right settings, by this experiment or
+    otherwise.
+    """
     folder = folder_of(data, root)
     state = read_state(folder)
     if state.state == "running":
@@ -48,16 +51,16 @@ def data_state(data: Collected, root: Path) -> State:
 
 
 def prepare(data: Collected, root: Path, progress: Progress) -> None:
-    """Make the data set, or go on with it.
+    """Make the data set, or resume making it.
 
-    ExoRL's own episodes are taken where the download is complete and nothing was collected yet:
-    what an experiment has begun with, it ends with.
+    ExoRL's own episodes are taken if the download is complete and nothing was collected yet. So an
+    experiment never changes its data on the way.
     """
     folder, config = folder_of(data, root), data.collection
     begun = (folder / "config.json").exists()
     original = None if begun else downloaded(data)
     if original is not None:
-        # Only a store needs h5py.
+        # Imported here because only a store needs h5py.
         from agentic.dataset.conversion import convert
 
         convert(original, folder / STORE, data.tasks, progress=progress)
@@ -74,7 +77,7 @@ def downloaded(data: Collected, root: Path = ROOT) -> Path | None:
 
 
 def origin(data: Collected, root: Path) -> dict:
-    """Return where a finished data set comes from, for the report and for who repeats it."""
+    """Return where a finished data set comes from, for the report and for repeating it."""
     folder = folder_of(data, root)
     if (folder / STORE).exists():
         return {"kind": "ExoRL", "name": data.published.name}
@@ -92,7 +95,7 @@ def origin(data: Collected, root: Path) -> dict:
 
 
 def _is_collected(data: Collected, folder: Path) -> bool:
-    """Return whether a folder holds all episodes of just this collection."""
+    """Return whether a folder holds all episodes of this very collection."""
     config = data.collection
     try:
         before = json.loads((folder / "config.json").read_text())["collection"]

@@ -1,13 +1,21 @@
 """The dm_control environments behind the tasks: models, initial states, actuator ranges."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from agentic.simulation.messages import without_messages
 from agentic.simulation.tasks import Task
+
+# Log messages of dm_control that no user can act on.
+_USELESS = (
+    "settotalmass",  # the suite's quadruped uses an attribute that MuJoCo calls deprecated
+    "Failed to converge",  # a pose that was drawn for jaco is out of reach; it draws another
+)
 
 
 def load(task: Task) -> Any:
@@ -15,7 +23,7 @@ def load(task: Task) -> Any:
 
     Its reward is that of `task` only where `task.in_suite`. It cannot draw; `video` does that.
     """
-    with without_messages(), warnings.catch_warnings():
+    with _without_useless_messages(), warnings.catch_warnings():
         # On import, dm_control looks for a window system and warns where there is none.
         warnings.filterwarnings("ignore", message=r".*DISPLAY environment variable is missing")
         if task.suite_task is None:
@@ -42,7 +50,22 @@ def reset(environment: Any, seed: tuple[int, ...]) -> np.ndarray:
     """
     generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     environment.task.random.set_state(generator.get_state())
-    return flat_observation(environment.reset().observation)
+    with _without_useless_messages():
+        return flat_observation(environment.reset().observation)
+
+
+@contextmanager
+def _without_useless_messages() -> Iterator[None]:
+    logger = logging.getLogger("absl")
+    logger.addFilter(_is_useful)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_useful)
+
+
+def _is_useful(record: logging.LogRecord) -> bool:
+    return not any(useless in record.getMessage() for useless in _USELESS)
 
 
 def flat_observation(observation: dict[str, np.ndarray]) -> np.ndarray:

@@ -31,6 +31,6 @@ def test_every_length_of_chain_is_measured_both_ways(tmp_path):
         ({"episodes": 100}, "trajectories is 128 and episodes 100; .* take at least 128 episodes"),
     ],
 )
-def test_what_cannot_be_measured_is_one_sentence(fields, sentence):
+def test_wrong_options_are_one_sentence(fields, sentence):
     with pytest.raises(AgenticError, match=f"^{sentence}"):
         Options(**fields)

@@ -141,7 +141,7 @@ def test_ffmpeg_is_the_packages_or_the_machines():
         ("slurm", "submitit", "cluster"),
     ],
 )
-def test_what_is_optional_is_ok_and_names_its_extra(name, distribution, extra):
+def test_a_missing_optional_package_is_ok_and_names_its_extra(name, distribution, extra):
     check = dict(doctor.CHECKS)[name]
     found = check(machine({distribution: None}))
     assert found.status == "ok" and f"agentic[{extra}]" in found.remedy

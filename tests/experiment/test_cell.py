@@ -1,4 +1,4 @@
-"""What an experiment may consist of, how it is read, and how far its parts are."""
+"""The parts of an experiment: their names, how they are read, and their states."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The local launcher: what it starts when, on which core, and how it ends; cells are stubs."""
+"""The local launcher: order, cores and ends of its processes; cells are stubs."""
 
 import os
 import signal
@@ -84,7 +84,7 @@ def test_only_the_data_that_chosen_cells_need_are_made(launch, tmp_path):
     assert [name for name, _ in started(tmp_path)] == ["data-b", "good-1"]
 
 
-def test_what_is_done_is_not_started_again(launch, tmp_path):
+def test_finished_cells_are_not_started_again(launch, tmp_path):
     of = experiment(cell("good-0"), cell("good-1"))
     launch(of)
     assert launch(of).done == ["good-0", "good-1"]

@@ -55,7 +55,7 @@ def test_every_missing_cell_is_a_job_that_waits_for_its_data(queue, tmp_path):
     assert "dependency=" not in scripts["c-1"] + scripts["data-a"]
 
 
-def test_what_is_queued_is_not_submitted_again(queue, tmp_path):
+def test_queued_cells_are_not_submitted_again(queue, tmp_path):
     of = experiment(cell("c-0"), cell("c-1"))
     first = submitted(of, tmp_path)
     states = [row.state.state for row in status_of(of, tmp_path, of.cells, job_states(tmp_path))]

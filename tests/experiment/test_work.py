@@ -1,4 +1,4 @@
-"""The work of one cell, from data to the report: resumed, failed, gathered, written again."""
+"""The work of one cell, from data to report: interrupted, resumed, failed, written again."""
 
 import json
 import shutil

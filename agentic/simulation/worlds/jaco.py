@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from agentic.simulation.messages import without_messages
 from agentic.simulation.worlds.initial_states import InitialStates
 
 # x, y and z of each goal's target in metres; the arm stands behind them, at y = 0.4.
@@ -35,8 +34,7 @@ class Reaching(InitialStates):
 
     def initialize_episode(self, physics: Any) -> None:
         self._hand.set_grasp(physics, close_factors=self.random.uniform())
-        with without_messages():
-            self._place_hand(physics, self.random)
+        self._place_hand(physics, self.random)
 
     def get_observation(self, physics: Any) -> dict[str, np.ndarray]:
         return {
