@@ -43,11 +43,11 @@ def _export(source, out, format, task, control, name) -> None:
         raise AgenticError(f"--name {name} is for --format minari; {format} files have no name.")
     with progress("exporting", "episodes") as advance:
         if format == "exorl":
-            from agentic.dataset.exchange import export_exorl
+            from agentic.dataset.exchange.exorl import export_exorl
 
             done = export_exorl(source, out, task, control, advance)
         else:
-            from agentic.dataset.minari import export_minari
+            from agentic.dataset.exchange.minari import export_minari
 
             done = export_minari(source, out, task, control, advance, name)
     say(f"{done.path}: {done.episodes} episodes with the rewards of {done.task}")
@@ -92,7 +92,7 @@ def _import(source: str, out: Path, tasks: Sequence[str], overwrite: bool) -> No
         if holds_episodes(source):
             done = convert(source, out, tasks, progress=advance, overwrite=overwrite)
         else:
-            from agentic.dataset.minari import import_minari
+            from agentic.dataset.exchange.minari import import_minari
 
             if len(tasks) > 1:
                 raise AgenticError(
@@ -100,4 +100,6 @@ def _import(source: str, out: Path, tasks: Sequence[str], overwrite: bool) -> No
                     "one, and `agentic data relabel` adds others."
                 )
             done = import_minari(source, out, *tasks, overwrite=overwrite, progress=advance)
+    for sentence in done.warnings:
+        say(f"warning: {sentence}", style="yellow")
     print_written(done)

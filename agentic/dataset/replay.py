@@ -14,7 +14,7 @@ import numpy as np
 
 from agentic import simulation
 from agentic.dataset.episodes import tasks_of_widths
-from agentic.simulation.tasks import TASKS
+from agentic.simulation.tasks import base_task
 
 # How far off the median step of an episode may be, in steps' changes: between what versions of
 # MuJoCo differ by and what wrong actions make.
@@ -86,12 +86,13 @@ def replay(steps: Sequence[RecordedSteps], tasks: Sequence[str]) -> Replayed | N
 
     Args:
         steps: of a few episodes of a data set, as `sample` draws them.
-        tasks: whose simulator may have recorded them; the one that fits best is taken.
+        tasks: tasks or families whose simulator may have recorded them; the one that fits best is
+            taken.
 
     Returns:
         How far off they are, or None where the model of their task changes with every episode.
     """
-    fixed = [task for task in tasks if TASKS[task].fixed_model]
+    fixed = [task for task in tasks if base_task(task).fixed_model]
     if not steps or not fixed:
         return None
     best, task, off = np.inf, "", []

@@ -9,7 +9,7 @@ from mujoco.batch import Batch
 
 from agentic.errors import AgenticError
 from agentic.simulation import dm_environment
-from agentic.simulation.tasks import get_task
+from agentic.simulation.tasks import base_task
 
 BATCH_STATES = 512
 # dm_control's layout of a state: positions, velocities, activations.
@@ -24,7 +24,7 @@ def next_states(task: str, physics: np.ndarray, actions: np.ndarray) -> np.ndarr
     then, where bodies touch, up to the solver's tolerance.
 
     Args:
-      task: a task name, for example "walker_run".
+      task: a task or a family, for example "walker_run".
       physics: [N, P] states in dm_control's layout: positions, velocities, activations.
       actions: [N, A] in [-1, 1], each chosen in its state.
 
@@ -35,20 +35,20 @@ def next_states(task: str, physics: np.ndarray, actions: np.ndarray) -> np.ndarr
       AgenticError: the task is unknown, or its model changes with every episode, which no state
         records.
     """
-    spec = get_task(task)
+    spec = base_task(task)
     if not spec.fixed_model:
         raise AgenticError(
             f"{task} has another model in every episode, which stored states do not hold; "
             "its steps cannot be replayed"
         )
-    return _replayer(task)(np.asarray(physics, np.float64), np.asarray(actions))
+    return _replayer(spec.name)(np.asarray(physics, np.float64), np.asarray(actions))
 
 
 class _Replayer:
     """A batch whose rows are set to stored states, stepped and read again and again."""
 
     def __init__(self, task: str):
-        environment = dm_environment.load(get_task(task))
+        environment = dm_environment.load(base_task(task))
         model = environment.physics.model.ptr
         self._lock = threading.Lock()  # a batch serves one Python thread at a time
         self._substeps = dm_environment.substeps(environment)

@@ -62,12 +62,13 @@ def recorded():
     def play(task: str, steps: int) -> dict[str, np.ndarray]:
         rng, spec = np.random.default_rng(7), get_task(task)
         env = dm_environment.load(spec)
+        scale = dm_environment.ActuatorScale(env.physics.model.ptr)
         observations = [dm_environment.reset(env, (7,))]
         actions, rewards = [np.zeros(spec.action_size)], [0.0]
         physics = [env.physics.get_state()]
         for _ in range(steps):
             actions.append(rng.uniform(-1, 1, spec.action_size).astype(np.float32))
-            now = env.step(actions[-1])
+            now = env.step(scale(actions[-1]))
             observations.append(dm_environment.flat_observation(now.observation))
             rewards.append(now.reward)
             physics.append(env.physics.get_state())

@@ -11,8 +11,8 @@ import pytest
 from agentic import simulation
 from agentic.dataset import Dataset, convert, load_dataset, verify
 from agentic.dataset.episodes import list_episodes, write_episode
-from agentic.dataset.exchange import export_exorl
-from agentic.dataset.minari import export_minari, find_minari, import_minari
+from agentic.dataset.exchange.exorl import export_exorl
+from agentic.dataset.exchange.minari import export_minari, find_minari, import_minari
 from agentic.errors import AgenticError
 
 TASK, OTHER = "cartpole_swingup", "cartpole_balance"

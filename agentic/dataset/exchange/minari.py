@@ -24,8 +24,10 @@ import numpy as np
 
 from agentic.dataset.conversion import Converted, check_new, dates_of
 from agentic.dataset.episodes import Episode
-from agentic.dataset.exchange import Exported, LastObservations, all_observations, open_source
+from agentic.dataset.exchange.exorl import Exported, LastObservations, all_observations, open_source
+from agentic.dataset.exchange.recorded import check_from_seed, check_states, check_wrappers
 from agentic.dataset.labels import Control
+from agentic.dataset.replay import sample
 from agentic.dataset.store.writing import Layout, new_store
 from agentic.errors import AgenticError
 from agentic.files import folder_written_whole, written_whole
@@ -35,6 +37,8 @@ from agentic.simulation.tasks import TASKS, get_task
 
 # Minari rewrites its metadata at every call, so that episodes are handed over by the dozen.
 BLOCK = 16
+# Episodes of which a few steps are compared with the simulator.
+CHECKED = 4
 IDENTIFIER = re.compile(r"([-\w]+/)*[-\w]+-v\d+")
 METADATA = "metadata.json"
 
@@ -111,8 +115,9 @@ def import_minari(
         progress: called with (episodes done, episodes in all) after each episode.
 
     Raises:
-        AgenticError: no such data set, or one that a store cannot hold: other widths, observations
-            in several parts, an episode that ended before its time.
+        AgenticError: no such data set; one that a store cannot hold (other widths, observations in
+            several parts, an episode that ended before its time); or one that is not the task's,
+            as the wrappers that it was recorded through and a few of its steps tell.
     """
     storage_type, _, _ = _minari()
     out = Path(out)
@@ -123,7 +128,13 @@ def import_minari(
         count, metadata = storage.total_episodes, storage.metadata
         facts = list(storage.get_episode_metadata(range(count)))
     lengths = [int(fact["total_steps"]) for fact in facts]
-    spec = get_task(task or _task_of(metadata, folder))
+    check_wrappers(metadata.get("env_spec"), str(folder))
+    own = _own_task(metadata)
+    if task is None and own is None:
+        raise AgenticError(
+            f"{folder} does not say which task it is of; name the --task of its rewards."
+        )
+    spec = get_task(task or own)
     for name, size in (("observation", spec.observation_size), ("action", spec.action_size)):
         shape = getattr(storage, f"{name}_space").shape
         if shape != (size,):
@@ -144,16 +155,28 @@ def import_minari(
     )
     # Rewards that others recorded are an environment's, which read the action.
     control = metadata.get("agentic_control", "action")
+    checked, unknown = set(sample(count, CHECKED)), []
     with written_whole(out) as temporary, new_store(temporary, layout) as store:
-        episodes = _episodes(storage, folder, range(count))
-        for done, (episode, rewards) in enumerate(episodes, start=1):
+        for row, (episode, rewards) in enumerate(_episodes(storage, folder, range(count))):
             if (episode.physics is None) != (first.physics is None):
                 raise AgenticError(f"{folder} has physics in some of its episodes and not in all.")
+            if row in checked:
+                name, seed = f"{folder} episode {row}", facts[row].get("seed")
+                if episode.physics is not None:
+                    check_states(name, spec.name, control, episode, rewards)
+                elif seed is None or not check_from_seed(
+                    name, spec.name, int(seed), episode, rewards, ours=own == spec.name
+                ):
+                    unknown.append(row)
             store.add(episode, {spec.name: rewards})
             if progress is not None:
-                progress(done, count)
+                progress(row + 1, count)
         store.finish(spec.domain, str(source), dates_of([folder / METADATA]), control)
-    return Converted(out, count, sum(lengths), (spec.name,), ())
+    warning = (
+        f"{folder} could not be compared with {spec.name}: it holds neither states nor the seeds "
+        "of our environment."
+    )
+    return Converted(out, count, sum(lengths), (spec.name,), (), (warning,) if unknown else ())
 
 
 def find_minari(source: str | Path) -> Path:
@@ -225,14 +248,10 @@ def _episode(raw: dict[str, Any], folder: Path) -> tuple[Episode, np.ndarray]:
     return episode, rewards
 
 
-def _task_of(metadata: dict[str, Any], folder: Path) -> str:
-    """Return the task of our environment that a data set was made with."""
+def _own_task(metadata: dict[str, Any]) -> str | None:
+    """Return the task of our environment that a data set was made with; None for others'."""
     found = re.search(r'"id": *"agentic/(\w+)-v\d+"', metadata.get("env_spec") or "")
-    if found is None or found[1] not in TASKS:
-        raise AgenticError(
-            f"{folder} does not say which task it is of; name the --task of its rewards."
-        )
-    return found[1]
+    return found[1] if found is not None and found[1] in TASKS else None
 
 
 @contextmanager
