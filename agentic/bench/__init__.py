@@ -10,6 +10,7 @@ least.
 # name: one line of help. A module is imported only when its benchmark runs.
 BENCHMARKS = {
     "relabel": "rewards of stored states: batched, against a loop over dm_control",
+    "families": "labels of task families, against a named task's, and chains of a hidden task",
     "convert": "episodes to a store, against only reading the same files",
     "sampler": "chains drawn from a store, against numpy copying the same bytes",
     "attention": "blockwise attention, against other forms and the rate of matrix products",

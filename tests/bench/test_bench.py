@@ -18,6 +18,8 @@ from agentic.errors import AgenticError
 SMALL = {
     "relabel": ["--tasks", "cartpole_swingup", "--states", "40", "--loop-states", "20",
                 "--threads", "1", "--repeats", "1"],
+    "families": ["--families", "point_mass_goal", "--episodes", "3", "--steps", "5",
+                 "--batch-size", "2", "--repeats", "2"],
     "convert": ["--task", "cartpole_swingup", "--recorded", "2", "--episodes", "5",
                 "--workers", "2", "--repeats", "1", "--folder", tempfile.gettempdir()],
     "sampler": ["--episodes", "5", "--steps", "20", "--trajectories", "2", "--repeats", "2",

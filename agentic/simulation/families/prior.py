@@ -48,12 +48,8 @@ class RewardPrior(TaskFamily):
         beyond = weights * (features - point)
         goal = xp.exp(-xp.sum(beyond**2, axis=-1) / self.size**2)
         linear = (1 + xp.tanh(xp.sum(beyond, axis=-1))) / 2
-        total = 0
-        # Unit by unit, which is twice as fast as numpy's einsum.
-        for unit in range(HIDDEN):
-            summed = xp.sum(features * inner[..., unit], axis=-1) + bias[..., unit]
-            total = total + outer[..., unit] * xp.tanh(summed)
-        network = (1 + xp.tanh(total)) / 2
+        hidden = xp.tanh(_products(features, inner) + bias)
+        network = (1 + xp.tanh(xp.sum(hidden * outer, axis=-1))) / 2
         return kind[..., 0] * goal + kind[..., 1] * linear + kind[..., 2] * network
 
     def code_of(self, features: Array) -> Array:
@@ -106,6 +102,15 @@ class RewardPrior(TaskFamily):
         parts = [code[..., start:end] for start, end in zip(starts, ends, strict=True)]
         parts[3] = parts[3].reshape(*code.shape[:-1], count, HIDDEN)
         return tuple(parts)
+
+
+def _products(features: Array, matrices: Array) -> Array:
+    """Return each vector [..., F] times its matrix [..., F, H]: [..., H]."""
+    xp = array_module(features)
+    if matrices.ndim > 2 and matrices.shape[-3] == 1 and features.ndim > 1:
+        # All steps of a trajectory have one matrix: a product of matrices is many times as fast.
+        return xp.matmul(features, matrices[..., 0, :, :])
+    return xp.matmul(features[..., None, :], matrices)[..., 0, :]
 
 
 def _prior(name: str) -> RewardPrior:
