@@ -9,17 +9,19 @@ _HOMES = {
     "Chain": "agentic.trajectory",
     "ChainSampler": "agentic.dataset",
     "Dataset": "agentic.dataset",
-    "ExperimentConfig": "agentic.methods.transformer",
     "Trajectory": "agentic.trajectory",
-    "configure": "agentic.methods.transformer",
+    "configure": "agentic.methods.method",
     "evaluate": "agentic.evaluation.evaluate",
     "load_dataset": "agentic.dataset",
-    "load_policy": "agentic.methods.transformer",
+    "load_policy": "agentic.methods.train",
     "register": "agentic.simulation",
-    "run": "agentic.methods.transformer",
+    "run": "agentic.methods.train",
     "sample_directory": "agentic.dataset",
+    "train": "agentic.methods.train",
     "write_report": "agentic.report.page",
 }
+# What a name of earlier versions stands for.
+_EARLIER = {"run": "train"}
 __version__ = "0.1.0"
 __all__ = [*sorted(_HOMES), "__version__"]
 
@@ -27,7 +29,7 @@ __all__ = [*sorted(_HOMES), "__version__"]
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_HOMES[name]), _EARLIER.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -31,11 +31,11 @@ def test_notebooks_are_stored_without_outputs(path):
 @pytest.fixture
 def tiny_run(tmp_path):
     """A run folder of five training steps on the sample."""
-    config = agentic.ExperimentConfig(
+    config = agentic.configure(
         "cartpole_swingup", str(agentic.sample_directory()),
-        width=16, layers=1, steps=5, log_every=1, action_chunk=50, batch_size=4,
+        width=16, layers=1, steps=5, log_every=1, action_chunk=50, batch_size=1,
     )  # fmt: skip
-    return agentic.run(config, tmp_path / "run")
+    return agentic.train(config, tmp_path / "run")
 
 
 def test_explore_results_runs_on_a_tiny_run(tiny_run, tmp_path, monkeypatch):

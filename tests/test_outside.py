@@ -143,7 +143,7 @@ class Page(HTMLParser):
 
 
 def test_every_command_and_flag_is_still_there(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "100")  # wider, options stand in two columns
     commands = listed(words_of(capsys, "--help"))
     methods = flags_in(words_of(capsys, "train", "--help"))["--method"]
     commands += [f"train --method {name}" for name in methods]

@@ -22,7 +22,7 @@ from agentic.bench.problem import at_least_one
 from agentic.bench.timing import by_turns, fastest, timed
 from agentic.errors import AgenticError, closest
 from agentic.network.cache import CACHE_DTYPES, Cache, empty_cache
-from agentic.network.config import NetworkConfig
+from agentic.network.config import NetworkConfig, preset
 from agentic.network.decoding import Step
 from agentic.network.stack import Parameters, bind, initialize, unstack
 
@@ -30,6 +30,7 @@ EPISODE_LENGTH = 1024
 # The rate is measured on at most so many bytes; no processor's own cache holds them.
 LARGEST_READ = 2**30
 NOT_MEASURED = "not measured"
+SIZE = preset(NetworkConfig.model)
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Options:
     tokens: tuple[int, ...] = (4096, 32768)
     batch: tuple[int, ...] = (1, 32)
     cache_dtype: tuple[str, ...] = CACHE_DTYPES
-    layers: int = NetworkConfig.layers
-    heads: int = NetworkConfig.heads
-    width: int = NetworkConfig.width
+    layers: int = SIZE.layers
+    heads: int = SIZE.heads
+    width: int = SIZE.width
     memory: float = 4.0
     recompute: int = 4096
     repeats: int = 10

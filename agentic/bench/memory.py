@@ -172,7 +172,7 @@ def network(
     """Return a preset on chains of four tokens per step, as in the papers, without dropout."""
     tokens = trajectories * steps * 4
     return problem.network(
-        steps, trajectories, inputs="Rsar", joint=False, action_chunk=1, dropout=0.0, dtype=dtype,
+        steps, trajectories, layout="4", dropout=0.0, dtype=dtype,
         block=tokens if variant.whole else NetworkConfig.block, **preset(model)._asdict(),
     )  # fmt: skip
 

@@ -88,8 +88,8 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 def network(options: Options, model: str, tokens_per_step: int, trajectories: int) -> NetworkConfig:
     """Return a preset on walker's chains, with the default dropout."""
     return problem.network(
-        options.steps, trajectories, joint=tokens_per_step == 1,
-        action_chunk=options.action_chunk if tokens_per_step == 1 else 1, dtype=options.dtype,
+        options.steps, trajectories, dtype=options.dtype,
+        layout="1" if tokens_per_step == 1 else "5", action_chunk=options.action_chunk,
         **preset(model)._asdict(),
     )  # fmt: skip
 

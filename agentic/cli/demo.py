@@ -11,7 +11,8 @@ from agentic.cli.terminal import say
 from agentic.cli.train import load, train_with_progress
 from agentic.dataset import sample_directory
 from agentic.evaluation.run import SEEDS, EvaluationConfig
-from agentic.methods.transformer import ExperimentConfig
+from agentic.methods import METHODS
+from agentic.methods.method import RunConfig, configure
 from agentic.report.page import write_report
 from agentic.training import checkpoint
 
@@ -23,8 +24,8 @@ def demo(arguments: Sequence[str]) -> None:
 
     def command(
         out: Path = Path("runs/demo"),
-        seed: int = ExperimentConfig.seed,
-        steps: int = ExperimentConfig.steps,
+        seed: int = RunConfig.seed,
+        steps: int = METHODS["at"].course.steps,
         contexts: int = len(SEEDS),
     ) -> None:
         """Train an Agentic Transformer on the sample data, evaluate it, and write a report.
@@ -38,14 +39,12 @@ def demo(arguments: Sequence[str]) -> None:
             steps: of training; fewer for a first look.
             contexts: evaluated side by side, on seeds 0, 1, 2, ...
         """
-        _demo(
-            ExperimentConfig(TASK, str(sample_directory()), seed=seed, steps=steps), out, contexts
-        )
+        _demo(configure(TASK, str(sample_directory()), seed=seed, steps=steps), out, contexts)
 
     tyro.cli(command, prog="agentic demo", args=arguments)
 
 
-def _demo(config: ExperimentConfig, out: Path, contexts: int) -> None:
+def _demo(config: RunConfig, out: Path, contexts: int) -> None:
     done = checkpoint.steps(out)
     if done and done[-1] == config.steps:
         say(f"{out} is trained already; delete it to train anew.")

@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 
 from agentic.collect.config import DDPGConfig
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized
 
 
 class Critic(nnx.Module):
@@ -50,8 +50,8 @@ class Batch(NamedTuple):
 class DDPGState(NamedTuple):
     """Actor, critic, and the critic's slow copy."""
 
-    actor: Learner
-    critic: Learner
+    actor: Optimized
+    critic: Optimized
     target: Parameters
 
 
@@ -90,7 +90,7 @@ class DDPG:
         actor, critic = self.actor.init(generator), self.critic.init(generator)
         rate = self.config.learning_rate
         target = jax.tree.map(jnp.copy, critic)
-        return DDPGState(learner(actor, rate), learner(critic, rate), target)
+        return DDPGState(optimized(actor, rate), optimized(critic, rate), target)
 
     def act(self, actor: Parameters, inputs: jax.Array, key: jax.Array, clip: float | None = None):
         """Return tanh of the actor plus noise, in [-1, 1]: [B, I] -> [B, A].

@@ -5,7 +5,7 @@ sorts and labels them and copies their steps out of the data set. Axis letters a
 `agentic.trajectory`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,50 +19,107 @@ Count = Literal["fixed", "uniform"]
 COUNTS: tuple[Count, ...] = ("fixed", "uniform")
 
 
+# Trajectories a batch where no one says how many chains.
+TRAJECTORIES = 8
+
+
 @dataclass(frozen=True)
-class SamplerConfig:
-    """How chains are drawn from a data set.
+class DrawOptions:
+    """What is drawn from a data set, whatever the length of a chain.
 
     Attributes:
-        trajectories: most trajectories in a chain (n_max).
-        batch_size: chains a batch.
-        seed: with the step, it determines the batch.
-        count: "uniform" draws n from 1..n_max inclusive for every chain, "fixed" takes n_max.
+        batch_size: chains a batch; by default as many as have 8 trajectories together.
         top_fraction: use only this best part of the data set, by return (0.1: the best 10 %).
-        best_fraction: draw one trajectory of every chain from this best part, the others from all;
-            sorted, it nearly always comes last. 1 draws all alike.
-        completion: where the completion token is 1, "target" or "done".
-        window: cut all trajectories of a chain to the same this many steps, drawn anew for every
-            chain; None keeps whole episodes.
-        align: windows start at multiples of this, the steps that one token covers.
-        stride: keep every this many-th step, with the rewards up to the next kept one added up
-            (`Dataset.every`); a window counts kept steps.
+        window: cut all trajectories of a chain to the same this many kept steps, drawn anew for
+            every chain; a policy acts with whole episodes. By default episodes stay whole.
+        stride: learn from every this many-th step, with the rewards up to the next kept step added
+            up; while acting, an action is held for as many steps.
+        completion: completion token where the "target" is met, or at every end ("done").
+    """
+
+    batch_size: int | None = None
+    top_fraction: float = 1.0
+    window: int | None = None
+    stride: int = 1
+    completion: Completion = "target"
+
+    def __post_init__(self):
+        _check_counts(self, "stride", "batch_size", "window")
+        _check_fractions(self, "top_fraction")
+        _check_choice("completion", self.completion, COMPLETIONS)
+
+    @property
+    def chains(self) -> int:
+        """Chains a batch, of one trajectory each."""
+        return TRAJECTORIES if self.batch_size is None else self.batch_size
+
+
+@dataclass(frozen=True)
+class ChainOptions(DrawOptions):
+    """How chains of several trajectories are drawn.
+
+    Attributes:
+        trajectories: most trajectories in a chain.
+        count: number of trajectories in a chain: "fixed", or "uniform", drawn from 1 to
+            `trajectories`.
+        best_fraction: draw one trajectory of each chain from this best part of the data, and the
+            others from all. Sorted, it nearly always comes last. 1 draws all alike.
+        batch_trajectories: trajectories a batch, in place of batch_size: what --batch-size counted
+            in earlier versions.
     """
 
     trajectories: int = 4
-    batch_size: int = 2
-    seed: int = 0
     count: Count = "fixed"
-    top_fraction: float = 1.0
     best_fraction: float = 0.3
-    completion: Completion = "target"
-    window: int | None = None
-    align: int = 1
-    stride: int = 1
+    batch_trajectories: InitVar[int | None] = None
 
-    def __post_init__(self):
-        for name in ("trajectories", "batch_size", "align", "stride"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+    def __post_init__(self, batch_trajectories: int | None):
+        super().__post_init__()
+        _check_counts(self, "trajectories")
+        _check_fractions(self, "best_fraction")
+        _check_choice("count", self.count, COUNTS)
+        if batch_trajectories is not None:
+            object.__setattr__(self, "batch_size", self._in_chains(batch_trajectories))
+
+    def _in_chains(self, batch_trajectories: int) -> int:
+        if self.batch_size is not None:
+            raise AgenticError(
+                f"batch_size is {self.batch_size} and batch_trajectories {batch_trajectories}; "
+                "both say how large a batch is, so leave one of them out."
+            )
+        chains, rest = divmod(batch_trajectories, self.trajectories)
+        if rest or not chains:
+            raise AgenticError(
+                f"batch_trajectories is {batch_trajectories}, in chains of {self.trajectories}; "
+                f"take a multiple of {self.trajectories}."
+            )
+        return chains
+
+    @property
+    def chains(self) -> int:
+        """Chains a batch."""
+        several = max(1, TRAJECTORIES // self.trajectories)
+        return several if self.batch_size is None else self.batch_size
+
+
+@dataclass(frozen=True)
+class SamplerConfig(ChainOptions):
+    """How one run draws its chains.
+
+    Attributes:
+        seed: with the step, it determines the batch.
+        align: windows start at multiples of this, the steps that one token covers.
+    """
+
+    seed: int = 0
+    align: int = 1
+
+    def __post_init__(self, batch_trajectories: int | None):
+        super().__post_init__(batch_trajectories)
+        object.__setattr__(self, "batch_size", self.chains)
+        _check_counts(self, "align")
         if self.seed < 0:
             raise AgenticError(f"seed is {self.seed}; it must be at least 0.")
-        for name in ("top_fraction", "best_fraction"):
-            if not 0 < getattr(self, name) <= 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must lie in (0, 1].")
-        for name, choices in {"count": COUNTS, "completion": COMPLETIONS}.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
         check_window(self.window, self.align)
 
 
@@ -100,6 +157,24 @@ def share_of_batch(batch_size: int, index: int, count: int) -> slice:
             f"multiple of {count}, such as {(size + 1) * count}."
         )
     return slice(index * size, (index + 1) * size)
+
+
+def _check_counts(options: DrawOptions, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise AgenticError(f"{name} is {value}; it must be at least 1.")
+
+
+def _check_fractions(options: DrawOptions, *names: str) -> None:
+    for name in names:
+        if not 0 < getattr(options, name) <= 1:
+            raise AgenticError(f"{name} is {getattr(options, name)}; it must lie in (0, 1].")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise AgenticError(f"{name} is {value!r}; {closest(str(value), choices)}.")
 
 
 def draw_starts(

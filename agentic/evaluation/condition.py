@@ -17,20 +17,18 @@ from agentic.acting.noise import ActionNoise
 from agentic.acting.policy import Policy
 from agentic.acting.random_policy import RandomPolicy
 from agentic.errors import AgenticError
+from agentic.methods import METHODS
 from agentic.simulation.tasks import get_task
 
 # The method of random actions, which are measured beside those of a run.
 RANDOM = "random"
-TITLES = {
-    "at": "Agentic Transformer",
-    "dt": "Decision Transformer",
-    "bc": "behaviour cloning",
-    "bc10": "behaviour cloning, best 10 %",
-    "td3": "TD3",
-    "td3_bc": "TD3+BC",
-    "iql": "IQL",
-    RANDOM: "random policy",
-}
+
+
+def title_of(method: str) -> str:
+    """Return what reports call a method, random actions included."""
+    if method == RANDOM:
+        return "random policy"
+    return METHODS[method].title if method in METHODS else method
 
 
 def measured(
@@ -150,7 +148,7 @@ class Condition:
     @property
     def title(self) -> str:
         """The method's name in reports."""
-        return TITLES.get(self.method, self.method)
+        return title_of(self.method)
 
     def setting(self, among: Iterable["Condition"] = ()) -> str:
         """Return the label without the method's title; "" where nothing has to be said.

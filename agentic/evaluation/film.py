@@ -14,7 +14,7 @@ from agentic.errors import AgenticError
 from agentic.evaluation.condition import Condition
 from agentic.evaluation.evaluate import MakeSimulation
 from agentic.evaluation.run import EvaluationConfig, LoadPolicy, data_for, trials_of
-from agentic.methods.transformer import load_policy
+from agentic.methods.train import load_policy
 from agentic.progress import Progress
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation

@@ -21,7 +21,7 @@ from agentic.evaluation.condition import Condition, ConditionOptions
 from agentic.evaluation.evaluate import Evaluation, MakeSimulation, measure
 from agentic.evaluation.records import Records
 from agentic.interruption import Interrupted
-from agentic.methods.transformer import load_policy
+from agentic.methods.train import load_policy
 from agentic.progress import Progress
 from agentic.simulation import make_simulation
 from agentic.simulation.tasks import get_task
@@ -166,7 +166,7 @@ def data_for(
         config.data or document["data"]["source"],
         document["task"],
         document["data"]["control"],
-        recompute_observations=document["experiment"].get("recompute_observations", False),
+        recompute_observations=document["data"]["recompute_observations"],
     )
 
 

@@ -13,7 +13,7 @@ from agentic.files import write_bytes
 from agentic.report import figures, tables
 from agentic.report import words as sentences
 from agentic.report.comparison import verdict
-from agentic.report.rows import VALUE_METHODS, Row, rows_of
+from agentic.report.rows import Row, learns_values, rows_of
 from agentic.report.table import Column, Table, number
 from agentic.report.theme import LIGHT
 
@@ -133,7 +133,7 @@ def _seeds(results: Results, task: str) -> str:
 
 def _pictures(task: str, rows: list[Row], runs: list, returns: list[float]) -> dict[str, bytes]:
     # The losses of values are on scales of their own, and say little of how well a policy acts.
-    imitating = [run for run in runs if run.method not in VALUE_METHODS]
+    imitating = [run for run in runs if not learns_values(run.method)]
     drawings = {
         f"{task}-methods.png": figures.beside_data(rows, returns, LIGHT),
         f"{task}-episodes.png": figures.episodes(rows, returns, LIGHT),

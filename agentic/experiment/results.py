@@ -1,17 +1,16 @@
 """What an experiment found, as files that are committed and as what reports are written from.
 
     results.jsonl    one line per evaluated episode, with its cell
-    cells.jsonl      one line per finished cell: config.json without the data's returns, seconds,
-                     what evaluated it, and its learning curve
+    cells.jsonl      one line per finished cell: config.json without the data's returns and the
+                     normalisation, seconds, what evaluated it, and its learning curve
     data.jsonl       one line per data set and task: where it comes from, and every return
 
 Cells whose run folders are not here keep the lines that are committed, so that a clone writes the
 same report.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,15 +20,16 @@ from agentic.errors import AgenticError
 from agentic.evaluation.condition import Condition
 from agentic.experiment.data import origin
 from agentic.experiment.spec import Cell, Experiment
-from agentic.experiment.work import config_of, state_of
+from agentic.experiment.work import config_of as config_with_path
+from agentic.experiment.work import state_of
+from agentic.methods.method import config_of
 from agentic.report.runs import Run
+from agentic.training.earlier import in_todays_words
 from agentic.training.run import read_config, read_jsonl, write_jsonl
 
 EPISODES, CELLS, DATA = "results.jsonl", "cells.jsonl", "data.jsonl"
 # Points of a learning curve that are kept.
 POINTS = 50
-# Follows from the data, a number for each observation.
-LEFT_OUT = ("observation_mean", "observation_std", "normalization")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Results:
         """Return cells, by default all, as reports read run folders."""
         found = []
         for name in self.cells if names is None else names:
-            line = self.cells[name]
+            line = in_todays_words(self.cells[name])
             config = {**line, "data": {**line["data"], "returns": self.data_of(name)["returns"]}}
             metrics = tuple({"step": step, "loss": loss} for step, loss in line["loss"])
             episodes = tuple(self.records_of(cell=name))
@@ -135,18 +135,13 @@ def read_results(experiment: Experiment, folder: Path) -> Results:
     return Results(experiment, cells, records, data, _others(experiment, cells))
 
 
-def settings_of(cell: Cell) -> dict:
-    """Return what a cell's configuration says, apart from where its data lie."""
-    return {k: v for k, v in vars(cell.config).items() if k != "data"}
-
-
 def _others(experiment: Experiment, cells: dict[str, dict]) -> tuple[str, ...]:
     """Return the cells that were run with other settings than they have now."""
     found = []
     for name, line in cells.items():
-        now = json.loads(json.dumps(settings_of(experiment.part(name))))
-        before = line["experiment"]
-        if any(key in before and before[key] != value for key, value in now.items()):
+        # Where the data lie makes no other run.
+        before, now = config_of(in_todays_words(line)), experiment.part(name).config
+        if replace(before, data=now.data) != now:
             found.append(name)
     return tuple(found)
 
@@ -166,7 +161,7 @@ def _finished(experiment: Experiment, cell: Cell, root: Path) -> tuple[dict, lis
             evaluated_by.append(by)
         episodes.append({"cell": cell.name, "training_seed": document["seed"], **record})
     name = experiment.needs(cell)
-    path = shown(config_of(experiment, cell, root).data)
+    path = shown(config_with_path(experiment, cell, root).data)
     made = {"kind": "path", "name": path} if name is None else origin(experiment.part(name), root)
     source = {
         "task": document["task"],
@@ -177,8 +172,7 @@ def _finished(experiment: Experiment, cell: Cell, root: Path) -> tuple[dict, lis
     line = {
         "cell": cell.name,
         **document,
-        "experiment": document["experiment"] | {"data": name or path},
-        "policy": {k: v for k, v in document["policy"].items() if k not in LEFT_OUT},
+        "from_data": {k: v for k, v in document["from_data"].items() if k != "normalization"},
         "data": {k: v for k, v in document["data"].items() if k != "returns"}
         | {"source": name or path},
         "seconds": state.seconds,

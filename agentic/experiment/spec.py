@@ -15,8 +15,7 @@ from typing import Any
 from agentic.collect.config import CollectConfig
 from agentic.download.catalogue import ALGORITHMS, DOMAINS, DataSet, find_data_set
 from agentic.errors import AgenticError, closest
-from agentic.methods.options import BaselineConfig
-from agentic.methods.transformer import ExperimentConfig
+from agentic.methods.method import RunConfig
 from agentic.simulation.tasks import get_task
 
 # Below the root: collected data, and what a cluster's jobs leave. No cell can be called so.
@@ -38,7 +37,7 @@ class Cell:
     """
 
     name: str
-    config: ExperimentConfig | BaselineConfig
+    config: RunConfig
     memories: tuple[str, ...] = ("kept",)
     target_factors: tuple[float, ...] = (1.0,)
     random_policy: bool = False

@@ -8,7 +8,7 @@ import numpy as np
 from agentic.experiment.results import CELLS, DATA, EPISODES, Results, shown
 from agentic.experiment.spec import Cell
 from agentic.files import write_bytes
-from agentic.methods.transformer import configure
+from agentic.methods.method import configure
 from agentic.report.table import Column, Table
 
 DEFAULT = "default"

@@ -16,8 +16,8 @@ from agentic.evaluation.run import EvaluationConfig, evaluate_run
 from agentic.experiment.data import data_state, folder_of, path_of, prepare
 from agentic.experiment.spec import Cell, Collected, Experiment
 from agentic.experiment.state import State, Tracker, held, read_state
-from agentic.methods.options import BaselineConfig
-from agentic.methods.transformer import ExperimentConfig, load_data, run
+from agentic.methods.method import RunConfig
+from agentic.methods.train import load_data, train
 from agentic.progress import Progress
 from agentic.training.run import read_config
 
@@ -78,7 +78,7 @@ def work(experiment: Experiment, name: str, root: Path, evaluate: Evaluate = eva
         tracker.end("done")
 
 
-def config_of(experiment: Experiment, cell: Cell, root: Path) -> ExperimentConfig | BaselineConfig:
+def config_of(experiment: Experiment, cell: Cell, root: Path) -> RunConfig:
     """Return what a cell trains, with the path of its data."""
     name = experiment.needs(cell)
     if name is None:
@@ -98,7 +98,7 @@ def _run_cell(
     config, folder = config_of(experiment, cell, root), root / cell.name
     tracker.begin("training")
     data = load_data(config)
-    run(
+    train(
         config, folder, resume=(folder / "config.json").exists(), data=data,
         progress=tracker.advance,
     )  # fmt: skip

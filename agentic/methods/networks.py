@@ -1,8 +1,6 @@
-"""Small networks as pure functions of their parameters, and one step of Adam.
+"""Small networks as pure functions of their parameters, one step of Adam, actors and critics.
 
-Axes: B batch, I inputs, W width.
-
-Actors and critics. Axes: B batch, O observation, A action.
+Axes: B batch, O observation, A action.
 """
 
 import itertools
@@ -88,27 +86,27 @@ def _draw(shapes: Any, generator: np.random.Generator) -> Any:
     return {name: jnp.asarray(array, jnp.float32) for name, array in drawn.items()}
 
 
-class Learner(NamedTuple):
+class Optimized(NamedTuple):
     """Parameters and the state of the Adam that trains them."""
 
     parameters: Parameters
     optimizer: Any
 
 
-def learner(parameters: Parameters, rate: float | optax.Schedule) -> Learner:
-    """Return the learner before its first step."""
-    return Learner(parameters, optax.adam(rate).init(parameters))
+def optimized(parameters: Parameters, rate: float | optax.Schedule) -> Optimized:
+    """Return parameters before their first step of Adam."""
+    return Optimized(parameters, optax.adam(rate).init(parameters))
 
 
 def descend(
-    state: Learner, rate: float | optax.Schedule, loss: Callable[[Parameters], jax.Array]
-) -> tuple[Learner, jax.Array]:
-    """Return the learner after one step of Adam (Kingma & Ba 2015) on `loss`, and the loss."""
+    state: Optimized, rate: float | optax.Schedule, loss: Callable[[Parameters], jax.Array]
+) -> tuple[Optimized, jax.Array]:
+    """Return parameters after one step of Adam (Kingma & Ba 2015) on `loss`, and the loss."""
     value, gradient = jax.value_and_grad(loss)(state.parameters)
     # optax counts steps in integers and relies on implicit promotion; our own code does not.
     with jax.numpy_dtype_promotion("standard"):
         updates, optimizer = optax.adam(rate).update(gradient, state.optimizer, state.parameters)
-    return Learner(optax.apply_updates(state.parameters, updates), optimizer), value
+    return Optimized(optax.apply_updates(state.parameters, updates), optimizer), value
 
 
 def unit(vectors: jax.Array) -> jax.Array:

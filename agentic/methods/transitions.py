@@ -18,8 +18,8 @@ from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError
 
 
-class Batch(NamedTuple):
-    """Transitions: observations [..., B, O], actions [..., B, A], rewards [..., B] and
+class Transitions(NamedTuple):
+    """A batch of them: observations [..., B, O], actions [..., B, A], rewards [..., B] and
     next_observations [..., B, O], float32."""
 
     observations: jax.Array
@@ -77,7 +77,7 @@ class TransitionSampler:
         before = np.where(episodes > 0, self._ends[episodes - 1], 0)
         return episodes, places - before
 
-    def __call__(self, first: int, count: int, room: int | None = None) -> Batch:
+    def __call__(self, first: int, count: int, room: int | None = None) -> Transitions:
         """Return the batches of updates first, ..., first + count - 1: axes [K, B].
 
         With `room`, K is that many and the batches past `count` repeat the last one, so that
@@ -90,9 +90,9 @@ class TransitionSampler:
         return gather(*self._arrays, episodes, steps, *self._scales)
 
 
-def _gather(observations, actions, rewards, episodes, steps, mean, inverse, scale) -> Batch:
+def _gather(observations, actions, rewards, episodes, steps, mean, inverse, scale) -> Transitions:
     """Return the transitions at (episodes, steps), both [...]; NumPy's arrays or JAX's."""
-    return Batch(
+    return Transitions(
         (observations[episodes, steps] - mean) * inverse,
         actions[episodes, steps],
         rewards[episodes, steps] * scale,

@@ -62,27 +62,93 @@ class Normalization:
     return_scale: float = 1.0
 
 
+Layout = Literal["5", "4", "1"]
+LAYOUTS: tuple[Layout, ...] = ("5", "4", "1")
+Dtype = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Size of the Transformer, and how steps become its tokens.
+
+    Attributes:
+        layout: tokens a step, "5" (return-to-go, observation, action, reward, completion), "4"
+            (no completion) or "1" (all in one token); methods without returns or rewards have
+            fewer at "5" and "4".
+        action_chunk: steps a token covers in layout "1". A small head reads the token's latent and
+            the current observation, so that control stays closed-loop at every step.
+        model: size of the Transformer; the paper has 3 layers, 1 head and width 128.
+        layers: instead of the model's.
+        heads: of attention, dividing the width, instead of the model's.
+        width: channels of a token, instead of the model's.
+        dropout: rate on residual branches, embeddings and latents, never on attention weights; the
+            paper has 0.1.
+        dtype: what activations are computed in; parameters stay float32.
+    """
+
+    layout: Layout = "1"
+    action_chunk: int = 20
+    model: Model = "3x128"
+    layers: int | None = None
+    heads: int | None = None
+    width: int | None = None
+    dropout: float = 0.3
+    dtype: Dtype = "float32"
+
+    def __post_init__(self):
+        if self.layout not in LAYOUTS:
+            raise AgenticError(f"layout is {self.layout!r}; {closest(str(self.layout), LAYOUTS)}.")
+        for name, value in (self.size._asdict() | {"action_chunk": self.action_chunk}).items():
+            if value < 1:
+                raise AgenticError(f"{name} is {value}; it must be at least 1.")
+        _check_divides("heads", self.size.heads, "width", self.size.width)
+        if not 0 <= self.dropout < 1:
+            raise AgenticError(f"dropout is {self.dropout}; it must lie in [0, 1).")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise AgenticError(
+                f"dtype is {self.dtype!r}; {closest(self.dtype, ['float32', 'bfloat16'])}."
+            )
+
+    @property
+    def size(self) -> Size:
+        """The Transformer's: the model's, but for what is given instead."""
+        own = {name: getattr(self, name) for name in Size._fields}
+        given = {name: value for name, value in own.items() if value is not None}
+        return preset(self.model)._replace(**given)
+
+    @property
+    def steps_per_token(self) -> int:
+        """Kept steps that a token covers."""
+        return self.action_chunk if self.layout == "1" else 1
+
+
+def _check_divides(name: str, part: int, of: str, whole: int) -> None:
+    if part < 1 or whole % part:
+        divisors = [n for n in range(1, whole + 1) if whole % n == 0]
+        nearest = min(divisors, key=lambda n: abs(n - part))
+        raise AgenticError(
+            f"{name} is {part}; it must divide {of}, which is {whole}: {nearest} does."
+        )
+
+
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Shape of an Agentic Transformer (arXiv 2305.16554, section 3).
+class NetworkConfig(NetworkOptions):
+    """Shape of one Agentic Transformer (arXiv 2305.16554, section 3).
+
+    Its layers, heads and width are numbers, and `action_chunk` is 1 unless steps are one token.
 
     Attributes:
         observation_size, action_size: O and A.
         episode_length: longest trajectory, in steps.
         trajectories: most trajectories in one context (n).
         inputs: letters of what the model sees, out of "Rsard": return-to-go, observation, action,
-            reward, completion. "Rsa" is the Decision Transformer, "sa" behaviour cloning.
-        joint: True embeds a whole step as one token; False gives every input a token of its own.
-        action_chunk: simulator steps per joint token; a small head reads the token's latent and
-            the current observation, so control stays closed-loop at every step.
-        layers, heads, width: the Transformer; the paper's are 3, 1, 128.
+            reward, completion. "Rsa" is the Decision Transformer, "sa" behaviour cloning. Layout
+            "4" leaves the "d" out.
         key_value_heads: heads of keys and values (grouped-query attention); None means `heads`.
         feedforward: hidden width of the feed-forward network, in multiples of `width`.
-        dropout: rate on residual branches, embeddings and latents, never on attention weights.
         trajectory_embedding: whether tokens know the index of their trajectory in the context.
         block: tokens per block of the feed-forward network, 16 times as many on a GPU; attention
             chooses its own blocks.
-        dtype: what activations are computed in; parameters stay float32.
         normalization: set from the data when training starts.
     """
 
@@ -91,51 +157,33 @@ class NetworkConfig:
     episode_length: int
     trajectories: int = 4
     inputs: str = "Rsard"
-    joint: bool = True
-    action_chunk: int = 20
-    layers: int = 3
-    heads: int = 1
-    width: int = 128
     key_value_heads: int | None = None
     feedforward: int = 4
-    dropout: float = 0.3
     trajectory_embedding: bool = True
     block: int = 512
-    dtype: Literal["float32", "bfloat16"] = "float32"
     normalization: Normalization = field(default=Normalization((), ()))
 
     def __post_init__(self):
+        super().__post_init__()
+        inputs = self.inputs.replace("d", "") if self.layout == "4" else self.inputs
+        follows = {"action_chunk": self.steps_per_token, "inputs": inputs, **self.size._asdict()}
+        for name, value in follows.items():
+            object.__setattr__(self, name, value)
         if not set(self.inputs) <= set(INPUTS) or "s" not in self.inputs:
             raise AgenticError(
                 f"inputs is {self.inputs!r}; it takes letters of 'Rsard' and needs the 's'."
             )
         if tuple(self.inputs) != tuple(letter for letter in INPUTS if letter in self.inputs):
             raise AgenticError(f"inputs is {self.inputs!r}; each letter once, ordered as 'Rsard'.")
-        for name in ("trajectories", "action_chunk", "layers", "heads", "width", "block"):
+        for name in ("trajectories", "block"):
             if getattr(self, name) < 1:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if self.action_chunk > 1 and not self.joint:
-            raise AgenticError(
-                f"action_chunk is {self.action_chunk} with separate tokens; only the joint layout "
-                "(one token a step) can cover several steps, so use 1."
-            )
-        for name, whole, part in (
-            ("heads", self.width, self.heads),
-            ("key_value_heads", self.heads, self.groups),
-        ):
-            if part < 1 or whole % part:
-                divisors = [n for n in range(1, whole + 1) if whole % n == 0]
-                nearest = min(divisors, key=lambda n: abs(n - part))
-                of = "width" if name == "heads" else "heads"
-                raise AgenticError(
-                    f"{name} is {part}; it must divide {of}, which is {whole}: {nearest} does."
-                )
-        if not 0 <= self.dropout < 1:
-            raise AgenticError(f"dropout is {self.dropout}; it must lie in [0, 1).")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise AgenticError(
-                f"dtype is {self.dtype!r}; {closest(self.dtype, ['float32', 'bfloat16'])}."
-            )
+        _check_divides("key_value_heads", self.groups, "heads", self.heads)
+
+    @property
+    def joint(self) -> bool:
+        """Whether a whole step is one token, or every input has a token of its own."""
+        return self.layout == "1"
 
     @property
     def groups(self) -> int:

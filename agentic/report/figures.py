@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from agentic.acting.memory import MEMORIES
-from agentic.report.rows import METHODS, Row, variants_of
+from agentic.evaluation.condition import title_of
+from agentic.report.rows import Row, variants_of
 from agentic.report.runs import Run
 from agentic.report.theme import LABEL, MARKERS, RIGHT, TICK, WIDTH, Theme, canvas, legend, words
 
@@ -50,7 +51,7 @@ def learning_curve(runs: Sequence[Run], theme: Theme) -> Figure | None:
         loss = np.array([losses[step] for step in steps.tolist()], dtype=float)
         loss[~np.isfinite(loss)] = np.nan
         smooth = _running_mean(loss)
-        name = METHODS.get(run.method, run.method) + (f" ({variant})" if variant else "")
+        name = title_of(run.method) + (f" ({variant})" if variant else "")
         axes.plot(steps, loss, color=colour, alpha=0.25, linewidth=1)
         axes.plot(steps, smooth, color=colour, linewidth=2, label=name if first else "_more")
         if np.isfinite(smooth).any():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from agentic.acting.memory import MEMORIES
-from agentic.evaluation.condition import RANDOM, TITLES, Condition
+from agentic.evaluation.condition import RANDOM, Condition
 from agentic.evaluation.protocol import (
     Curve,
     Summary,
@@ -24,18 +24,13 @@ from agentic.evaluation.protocol import (
     summarise,
     summarise_runs,
 )
+from agentic.methods import METHODS
+from agentic.methods.options import same_result_names
 from agentic.report.runs import Run
 
-METHODS = TITLES
-# Methods whose loss is that of values, not of imitated actions.
-VALUE_METHODS = ("td3", "td3_bc", "iql")
-# The parts of config.json that two runs of one row have in common.
-SETTINGS = ("data", "policy", "training", "sampler")
-# Except for these: the seed, what changes no bit of the trained policy, what follows from the data.
-NO_SETTING = (
-    "seed", "log_every", "checkpoint_every", "prefetch", "resident",
-    "observation_mean", "observation_std", "return_scale",
-)  # fmt: skip
+# The parts of config.json that two runs of one row have in common, but for options that change how
+# steps are computed and not what is learned.
+SETTINGS = ("data", "options", "steps")
 # Letters of a fingerprint that are shown: enough to tell the data sets of one page apart.
 FINGERPRINT_LETTERS = 12
 
@@ -175,6 +170,11 @@ def variants_of(runs: Sequence[Run]) -> list[str]:
     return variants
 
 
+def learns_values(method: str) -> bool:
+    """Say whether a method's loss is that of values, and not of imitated actions."""
+    return method in METHODS and not METHODS[method].imitates
+
+
 def flatten(value: Any, name: str = "") -> dict[str, Any]:
     """Return nested objects as one level with dotted names: {"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(value, dict):
@@ -189,10 +189,11 @@ def _settings(run: Run) -> dict[str, str]:
     data = {key: run.config["data"].get(key) for key in ("fingerprint", "control")}
     data["fingerprint"] = (data["fingerprint"] or "")[:FINGERPRINT_LETTERS]
     parts = {part: run.config.get(part) for part in SETTINGS} | {"data": data}
+    computing = same_result_names(METHODS[run.method].Options) if run.method in METHODS else ()
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in flatten(parts).items()
-        if key.split(".")[-1] not in NO_SETTING
+        if key.split(".")[-1] not in computing
     }
 
 

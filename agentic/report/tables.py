@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from agentic.evaluation.condition import RANDOM, Condition
+from agentic.evaluation.condition import RANDOM, Condition, title_of
 from agentic.evaluation.protocol import Summary, summarise_tasks
 from agentic.evaluation.references import random_reference
 from agentic.report import words as sentences
-from agentic.report.rows import METHODS, Row
+from agentic.report.rows import Row
 from agentic.report.runs import Run
 from agentic.report.table import Column, Estimate, Noted, Table, Value, number
 
@@ -185,7 +185,7 @@ def run_table(runs: Sequence[Run]) -> Table:
         lines.append(
             (
                 run.name,
-                METHODS.get(run.method, run.method),
+                title_of(run.method),
                 run.task,
                 str(run.config.get("seed", "unknown")),
                 f"{last['step']:,}" if last else "none",

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentic.evaluation.condition import Condition
+from agentic.evaluation.condition import Condition, title_of
 from agentic.evaluation.protocol import Summary
-from agentic.report.rows import METHODS, VALUE_METHODS, Row, conditions_of
+from agentic.report.rows import Row, conditions_of, learns_values
 from agentic.report.runs import Run, anywhere
 from agentic.report.table import interval, number
 
@@ -25,7 +25,7 @@ def _interval(summary: Summary) -> str:
 
 def title(runs: Sequence[Run]) -> str:
     """Return the page's heading: which methods on which tasks."""
-    methods = [METHODS.get(name, name) for name in dict.fromkeys(run.method for run in runs)]
+    methods = [title_of(name) for name in dict.fromkeys(run.method for run in runs)]
     tasks = dict.fromkeys(run.task for run in runs)
     text = f"{listed(methods)} on {listed(list(tasks))}"
     return capital(text)
@@ -38,9 +38,7 @@ def what_was_run(runs: Sequence[Run]) -> str:
         members = [run for run in runs if run.method == method]
         steps = sorted({int(run.metrics[-1]["step"]) for run in members if run.metrics})
         length = f" for {listed([f'{s:,}' for s in steps])} steps" if steps else ""
-        parts.append(
-            f"{counted(len(members), 'training run')} of {METHODS.get(method, method)}{length}"
-        )
+        parts.append(f"{counted(len(members), 'training run')} of {title_of(method)}{length}")
     known = {run.config["data"].get("fingerprint"): run for run in runs if run.data_returns}
     text = f"This page reports {listed(parts)}."
     if len(known) > 1:
@@ -133,7 +131,7 @@ def about_intervals(rows: Sequence[Row]) -> list[str]:
 def about_loss(runs: Sequence[Run]) -> str:
     """Return what the training loss means for these methods, and what it does not."""
     methods = dict.fromkeys(run.method for run in runs)
-    valued = [METHODS[name] for name in methods if name in VALUE_METHODS]
+    valued = [title_of(name) for name in methods if learns_values(name)]
     text = "It says how well recorded actions are predicted, not how well the policy acts."
     if not valued:
         return text

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +21,36 @@ from agentic.training import processes
 
 def _folder(run: Path, step: int) -> Path:
     return Path(run).resolve() / "checkpoints" / str(step)
+
+
+class Checkpoint(NamedTuple):
+    """One checkpoint of a run."""
+
+    run: Path
+    step: int
+
+    def load(self, name: str, like: Any) -> Any:
+        """Return one named pytree, as `load` does."""
+        return load(self.run, self.step, name, like)
+
+
+def find(run: str | Path, step: int | None = None) -> Checkpoint:
+    """Return the checkpoint of `step`, by default the newest; AgenticError if there is none."""
+    run = Path(run)
+    newest = latest(run)
+    if step is not None and step not in steps(run):
+        raise AgenticError(f"{run} has no checkpoint of step {step}; it has {steps(run)}.")
+    return Checkpoint(run, newest if step is None else step)
+
+
+def on_one_device(shapes: Any) -> Any:
+    """Return shapes and types of arrays as `load` wants them, placed on the first device."""
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def placed(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    return jax.tree.map(placed, shapes)
 
 
 def steps(run: Path) -> list[int]:

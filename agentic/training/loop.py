@@ -1,14 +1,12 @@
-"""Training: configuration, loss, one jitted step, and the loop as a generator of metrics."""
+"""Training a Transformer: configuration, loss, and one jitted step."""
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
@@ -18,6 +16,7 @@ from agentic.network.stack import REMATS, Parameters, Remat, initialize, run_lay
 from agentic.network.tokens import Inputs, flatten
 from agentic.network.transformer import AgenticTransformer
 from agentic.training.gradient import Gradient, mean_gradient
+from agentic.training.learner import SAME_RESULT, Course
 from agentic.training.mesh import state_sharding
 from agentic.trajectory import Chain, Window
 
@@ -27,44 +26,35 @@ DECODED = 16384
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How a policy is trained: AdamW, warm-up then cosine decay, clipping by global norm.
+class TrainingOptions:
+    """How a Transformer is trained: AdamW, warm-up then cosine decay, clipping by global norm.
 
     Attributes:
-        steps: optimiser steps.
-        learning_rate: peak, reached after `warmup` steps, decaying to zero at the last step.
-        warmup: steps of linear warm-up; at most a tenth of `steps` is used.
+        learning_rate: AdamW's peak, reached after `warmup` steps, decaying to zero at the last.
+        warmup: steps of linear warm-up; at most a tenth of all is used.
         weight_decay: decoupled, on weight matrices only.
         clip: largest global norm of the gradient.
         loss: mean squared error over the steps of "all" trajectories of a chain, or of the "last",
             its best.
-        seed: draws the initial parameters and dropout; the sampler has its own.
-        log_every: steps between logged metrics.
-        checkpoint_every: steps between checkpoints; the last step always has one.
         accumulate: parts that a batch is cut into, one after another, to save memory; the step is
             that of the whole batch.
-        remat: what the backward pass finds in memory and what it computes again, to the same
-            result: "none" keeps all, "block" all but the feed-forward network's insides,
-            "attention" the layers' inputs and attention's output, "layer" the layers' inputs,
-            "offload" those in the host's memory.
+        remat: what the backward pass keeps and what it computes again, to the same result: "none"
+            keeps all, "block" all but the feed-forward network's insides, "attention" the layers'
+            inputs and attention's output, "layer" the layers' inputs, "offload" those in the
+            host's memory.
     """
 
-    steps: int = 2500
     learning_rate: float = 2e-3
     warmup: int = 100
     weight_decay: float = 1e-4
     clip: float = 0.25
     loss: Loss = "last"
-    seed: int = 0
-    log_every: int = 20
-    checkpoint_every: int = 500
-    accumulate: int = 1
-    remat: Remat = "block"
+    accumulate: int = field(default=1, metadata=SAME_RESULT)
+    remat: Remat = field(default="block", metadata=SAME_RESULT)
 
     def __post_init__(self):
-        for name in ("steps", "log_every", "checkpoint_every", "accumulate"):
-            if getattr(self, name) < 1:
-                raise AgenticError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.accumulate < 1:
+            raise AgenticError(f"accumulate is {self.accumulate}; it must be at least 1.")
         for name in ("learning_rate", "clip"):
             if getattr(self, name) <= 0:
                 raise AgenticError(f"{name} is {getattr(self, name)}; it must be positive.")
@@ -74,6 +64,21 @@ class TrainingConfig:
             )
         if self.remat not in REMATS:
             raise AgenticError(f"remat is {self.remat!r}; {closest(str(self.remat), REMATS)}.")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Course, TrainingOptions):
+    """How one Transformer is trained.
+
+    Attributes:
+        seed: draws the initial parameters and dropout; the sampler has its own.
+    """
+
+    seed: int = 0
+
+    def __post_init__(self):
+        Course.__post_init__(self)
+        TrainingOptions.__post_init__(self)
 
 
 class TrainState(NamedTuple):
@@ -288,54 +293,3 @@ def _chain_gradient(policy: NetworkConfig, config: TrainingConfig) -> Gradient:
     if config.accumulate == 1:
         return whole
     return partial(mean_gradient, error, config.accumulate)
-
-
-class NonFiniteLoss(AgenticError):
-    """Raised when a loss or gradient stops being finite; carries the step."""
-
-
-def fit(
-    state: TrainState,
-    step: Callable[[TrainState, Chain | Window], tuple[TrainState, Metrics]],
-    sampler: Callable[[int], Chain | Window],
-    config: TrainingConfig,
-) -> Iterator[tuple[TrainState, dict[str, float]]]:
-    """Train to `config.steps`, yielding the state and a metrics record at every logged step.
-
-    A record holds step, loss (the mean since the last record), gradient_norm (the largest),
-    learning_rate, seconds since the start and steps_per_second. A record comes at least at every
-    `log_every`, every `checkpoint_every` and the last step, and only if all losses and gradients
-    up to it are finite; else NonFiniteLoss is raised.
-    """
-    rate = schedule(config)
-    first = done = int(state.step)
-    start = last = time.perf_counter()
-    pending: list[Metrics] = []
-    logged = first
-    while done < config.steps:
-        state, metrics = step(state, sampler(done))
-        pending.append(metrics)
-        done += 1
-        if done % config.log_every and done % config.checkpoint_every and done < config.steps:
-            continue
-        losses, norms = np.asarray(jax.device_get(pending), np.float64).T
-        broken = ~(np.isfinite(losses) & np.isfinite(norms))
-        if broken.any():
-            at = logged + int(np.argmax(broken)) + 1
-            raise NonFiniteLoss(
-                f"the loss is {losses[np.argmax(broken)]} at step {at}; lower the learning rate "
-                f"({config.learning_rate:g}) or look for outliers in the data."
-            )
-        now = time.perf_counter()
-        yield (
-            state,
-            {
-                "step": done,
-                "loss": float(losses.mean()),
-                "gradient_norm": float(norms.max()),
-                "learning_rate": float(rate(done - 1)),
-                "seconds": now - start,
-                "steps_per_second": (done - logged) / max(now - last, 1e-9),
-            },
-        )
-        last, logged, pending = now, done, []

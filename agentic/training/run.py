@@ -1,6 +1,4 @@
-"""How training lives in its run folder: begun once, logged, saved, stopped by Ctrl-C, resumed.
-
-The files of a run folder.
+"""How a training lives in its run folder: logged, saved, stopped by Ctrl-C, resumed.
 
 config.json        what was run, on what, with which versions
 metrics.jsonl      one line per logged step
@@ -9,20 +7,19 @@ evaluation.jsonl   one line per evaluated episode (`agentic.evaluation.condition
 events.*           the same metrics for TensorBoard, where tensorboardX is installed
 """
 
-import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from agentic import provenance
-from agentic.dataset.dataset import Dataset
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
 from agentic.interruption import Interrupted, Interruption
 from agentic.progress import Progress
 from agentic.training import checkpoint, processes
+from agentic.training.earlier import in_todays_words
+from agentic.training.learner import Course, Learner, fit
 
 
 def write_json(path: Path, document: dict) -> None:
@@ -52,7 +49,10 @@ def read_jsonl(path: Path) -> list[dict]:
 
 
 def read_config(folder: str | Path) -> dict:
-    """Return a run's config.json, or raise AgenticError if `folder` is not a run folder."""
+    """Return a run's config.json in today's words, also where an earlier version wrote it.
+
+    Raises AgenticError if `folder` is not a run folder.
+    """
     path = Path(folder) / "config.json"
     try:
         document = json.loads(path.read_text())
@@ -69,7 +69,7 @@ def read_config(folder: str | Path) -> dict:
             f"{folder} holds collected data and no run; "
             f"`agentic train {document['task']} --data {folder} --out RUN` makes one."
         )
-    return document
+    return in_todays_words(document)
 
 
 class MetricsLog:
@@ -110,116 +110,41 @@ def _event_writer(folder: Path, step: int):
     return SummaryWriter(str(folder), purge_step=step + 1)
 
 
-# How the same step is computed, which may change from one part of a run to the next.
-HOW = {"accumulate", "remat"}
-
-
-def describe(config: Any, data: Dataset, device: str, **parts: Any) -> dict:
-    """Return config.json: everything needed to repeat a run and to read its results.
-
-    `parts` are the settings that follow from the configuration and the data; `device` is JAX's name
-    of what computes.
-    """
-    return {
-        "task": config.task,
-        "method": config.method,
-        "seed": config.seed,
-        "target_return": float(data.returns.max()),
-        "experiment": dataclasses.asdict(config),
-        "data": {
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "episodes": len(data),
-            "returns": [float(value) for value in data.returns],
-            "control": data.control,
-        },
-        **parts,
-        **provenance.of_run(device),
-    }
-
-
-def begin(folder: Path, document: dict, resume: bool, parts: dict[str, type]) -> None:
-    """Write config.json into a folder without a run, or see that a run to resume is this one.
-
-    `parts` are compared one after the other, by name and with the class whose defaults hold for
-    runs from before an option existed.
-    """
-    if resume:
-        _check_same(document, read_config(folder), folder, parts)
-    elif (folder / "config.json").exists():
-        raise AgenticError(
-            f"{folder} holds a run already; add --resume to go on with it, or choose another --out."
-        )
-    processes.wait("checked")  # No one may find a config.json that the first one writes now.
-    if not resume and processes.leads():
-        write_json(folder / "config.json", document)
-
-
-def follow(
-    loop: Iterator[tuple[Any, dict[str, float]]],
-    folder: Path,
-    done: int,
-    steps: int,
-    checkpoint_every: int,
-    items: Callable[[Any], dict[str, Any]],
-    progress: Progress | None,
+def keep(
+    folder: Path, learner: Learner, state: Any, course: Course, progress: Progress | None
 ) -> None:
-    """Let `loop` train from step `done` to `steps`, log its records and save its state.
+    """Let `learner` train on from `state`; log its records and save its state in `folder`.
 
-    A checkpoint holds what `items` makes of the state. Ctrl-C is met at the next record, when the
-    state is whole and finite.
+    Ctrl-C is met at the next record, when the state is whole and finite.
     """
-    saved = done
+    saved = done = int(state.step)
     log = MetricsLog(folder, done) if processes.leads() else nullcontext()
-    with log as writing, Interruption() as interruption:
-        for state, record in loop:
+    with (
+        log as writing,
+        Interruption() as interruption,
+        closing(fit(learner, state, course)) as records,
+    ):
+        for state, record in records:
             if writing is not None:
                 writing.write(record)
             done = record["step"]
-            stopping = processes.any_of(interruption.requested) and done < steps
-            due = done // checkpoint_every > saved // checkpoint_every
-            if due or stopping or done == steps:
-                checkpoint.save(folder, done, items(state))
+            stopping = processes.any_of(interruption.requested) and done < course.steps
+            due = done // course.checkpoint_every > saved // course.checkpoint_every
+            if due or stopping or done == course.steps:
+                checkpoint.save(folder, done, learner.saved(state))
                 saved = done
             if progress is not None:
-                progress(done, steps, f"loss {record['loss']:.4f}")
+                progress(done, course.steps, f"loss {record['loss']:.4f}")
             if stopping:
                 raise Interrupted(
-                    f"stopped at step {done} of {steps}; --resume goes on from there."
+                    f"stopped at step {done} of {course.steps}; --resume goes on from there."
                 )
 
 
-def chosen_step(folder: Path, step: int | None) -> int:
-    """Return the checkpoint that was asked for, by default the newest, or raise AgenticError."""
-    found = checkpoint.latest(folder)
-    if step is not None and step not in checkpoint.steps(folder):
-        raise AgenticError(
-            f"{folder} has no checkpoint of step {step}; it has {checkpoint.steps(folder)}."
-        )
-    return found if step is None else step
-
-
-def _check_same(now: dict, before: dict, folder: Path, parts: dict[str, type]) -> None:
-    """Refuse to resume with other settings or data: the result would be neither run."""
-    # Data first: other data has another normalisation too, and that is not what the user chose.
-    if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
-        raise AgenticError(
-            f"{folder} was trained on other data ({before['data']['source']}) than this command "
-            f"names ({now['data']['source']}); resume with the same data."
-        )
-    if now["method"] != before["method"]:
-        raise AgenticError(
-            f"{folder} was trained with method = {before['method']} and this command has "
-            f"{now['method']}; resume with the same method."
-        )
-    for part, kind in parts.items():
-        for name, value in json.loads(json.dumps(now[part])).items():
-            if name in HOW:
-                continue
-            # A run from before an option existed was trained with what is its default now.
-            earlier = before[part].get(name, getattr(kind, name, None))
-            if earlier != value:
-                raise AgenticError(
-                    f"{folder} was trained with {name} = {earlier} and this command has {value}; "
-                    "resume with the same settings."
-                )
+def newest_state(folder: Path, learner: Learner) -> Any:
+    """Return the state of a run's newest checkpoint, or the first one where there is none."""
+    if not checkpoint.steps(folder):
+        return learner.initial()
+    newest = checkpoint.find(folder)
+    like = learner.saved(learner.like())
+    return learner.restored({name: newest.load(name, tree) for name, tree in like.items()})

@@ -20,7 +20,7 @@ from pathlib import Path
 from agentic.collect import CollectConfig
 from agentic.experiment import Cell, Collected, Experiment
 from agentic.experiment.results import Results
-from agentic.methods.transformer import configure
+from agentic.methods.method import configure
 
 HERE = Path(__file__).resolve().parent
 EXPLORER, STEPS = "rnd", 200_000

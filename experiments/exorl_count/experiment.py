@@ -19,7 +19,7 @@ import numpy as np
 from agentic.collect import CollectConfig
 from agentic.experiment import Cell, Collected, Experiment
 from agentic.experiment.results import Results
-from agentic.methods.transformer import configure
+from agentic.methods.method import configure
 from agentic.training.run import read_jsonl
 
 DEFAULTS = Path(__file__).resolve().parents[1] / "exorl" / "results.jsonl"

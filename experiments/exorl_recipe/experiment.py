@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict] = {
     "best-1.0": {"best_fraction": 1.0},
     "top-0.1": {"top_fraction": 0.1},
     "chain-1": {"trajectories": 1},
-    "chain-8": {"trajectories": 8, "batch_size": 16},
+    "chain-8": {"trajectories": 8, "batch_size": 2},
     "uniform": {"count": "uniform"},
     "loss-all": {"loss": "all"},
     "chunk-5": {"action_chunk": 5},

@@ -19,9 +19,10 @@ import numpy as np
 from agentic.dataset import sample_directory
 from agentic.experiment import Cell, Experiment
 from agentic.experiment.results import Results
-from agentic.methods.transformer import METHODS, ExperimentConfig
+from agentic.methods.method import configure
 
 TASK = "cartpole_swingup"
+LEARNERS = ("at", "dt", "bc", "bc10")
 TRAINING_SEEDS = (0, 1, 2)
 EVALUATION_SEEDS = tuple(range(16))
 EPISODES = 4
@@ -33,12 +34,12 @@ def cells() -> list[Cell]:
     return [
         Cell(
             name=f"{method}-{seed}",
-            config=ExperimentConfig(TASK, str(sample_directory()), method, seed=seed),
-            memories=("kept", *CONTROLS) if METHODS[method].chains else ("kept",),
-            random_policy=METHODS[method].chains,
+            config=configure(TASK, str(sample_directory()), method, seed=seed),
+            memories=("kept", *CONTROLS) if method == "at" else ("kept",),
+            random_policy=method == "at",
         )
         for seed in TRAINING_SEEDS
-        for method in METHODS
+        for method in LEARNERS
     ]
 
 
@@ -55,7 +56,7 @@ def report(folder: Path, results: Results) -> None:
     returns = np.asarray(results.data_of("at-0")["returns"])
     rows, curves = [], []
     pairs = [
-        *((method, "kept") for method in METHODS),
+        *((method, "kept") for method in LEARNERS),
         *(("at", memory) for memory in CONTROLS),
         ("random", "kept"),
     ]

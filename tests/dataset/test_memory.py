@@ -40,13 +40,13 @@ print(json.dumps(most - before))
 """
 
 TRAINING = """
-from agentic.methods.transformer import ExperimentConfig, run
-config = ExperimentConfig(
-    task="walker_run", data=sys.argv[1], layers=1, width=8, action_chunk=100, dropout=0.0,
-    batch_size=16, steps=40, log_every=1, best_fraction=1.0, prefetch=8,
+from agentic import configure, train
+config = configure(
+    "walker_run", sys.argv[1], layers=1, width=8, action_chunk=100, dropout=0.0,
+    batch_size=4, steps=40, log_every=1, best_fraction=1.0, prefetch=8,
 )
 grown = []
-run(config, sys.argv[2], progress=lambda *_: grown.append(anonymous()))
+train(config, sys.argv[2], progress=lambda *_: grown.append(anonymous()))
 # From the first step on, for what compiling takes differs by more than the limit.
 print(json.dumps(max(grown) - grown[0]))
 """

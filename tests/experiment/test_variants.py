@@ -3,6 +3,7 @@
 from agentic.experiment import Experiment
 from agentic.experiment.results import Results
 from agentic.experiment.variants import variant_cells, write_variants
+from agentic.methods.options import flat_options
 
 TASK = "cartpole_swingup"
 VARIANTS = {"default": {}, "chain-8": {"trajectories": 8}, "loss-all": {"loss": "all"}}
@@ -36,10 +37,13 @@ def test_each_variant_differs_from_the_defaults_by_its_own_options():
     cells = {cell.name: cell for cell in CELLS}
     assert list(cells) == ["default-100", "chain-8-100", "loss-all-100", "default-101",
                            "chain-8-101"]  # fmt: skip
-    default = vars(cells["default-101"].config)
+    default = cells["default-101"].config
     assert cells["default-101"].target_factors == (0.5, 1.0)
-    for name, changed in {"chain-8-101": {"trajectories": 8}, "default-100": {"seed": 100}}.items():
-        assert vars(cells[name].config) == default | changed
+    for name, changed in {
+        "chain-8-101": {"trajectories": 8, "batch_size": 1},
+        "default-100": {"seed": 100},
+    }.items():
+        assert flat_options(cells[name].config) == flat_options(default) | changed
     assert (cells["chain-8-100"].contexts, cells["default-100"].contexts) == (1, None)
 
 

@@ -135,4 +135,4 @@ def test_cells_of_other_settings_are_named(finished, of, tmp_path):
     changed = experiment(cell("td3-0", of.cells[0].config.data, width=32))
     assert read_results(changed, tmp_path).other == ("td3-0",)
     line = json.loads((tmp_path / "cells.jsonl").read_text())
-    assert line["experiment"]["width"] == 16
+    assert line["options"]["width"] == 16

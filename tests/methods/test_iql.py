@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 
 from agentic.methods.iql import IQL, expectile_loss
-from agentic.methods.options import IQLConfig
-from agentic.methods.transitions import Batch
+from agentic.methods.method import configure
+from agentic.methods.transitions import Transitions
 
 OBSERVATION, ACTION, B = 3, 2, 32
-OPTIONS = {"task": "cartpole_swingup", "data": "", "width": 8}
+
+
+def make(**options):
+    config = configure("cartpole_swingup", "", "iql", width=8, **options)
+    return IQL(config, OBSERVATION, ACTION)
 
 
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(0)
     shapes = ((B, OBSERVATION), (B, ACTION), (B,), (B, OBSERVATION))
-    return Batch(*(jnp.asarray(rng.uniform(-1, 1, s), jnp.float32) for s in shapes))
+    return Transitions(*(jnp.asarray(rng.uniform(-1, 1, s), jnp.float32) for s in shapes))
 
 
 def minimiser(values, expectile):
@@ -39,16 +43,16 @@ def test_the_expectile_of_a_half_is_the_mean_and_towards_one_the_maximum():
 
 
 def test_weights_rise_with_the_advantage_and_are_cut():
-    method = IQL(IQLConfig(**OPTIONS), OBSERVATION, ACTION)
+    method = make()
     advantages = jnp.asarray([-1.0, 0.0, 0.5, 5.0, 1e4])
     expected = [np.exp(-3), 1, np.exp(1.5), 100, 100]
     np.testing.assert_allclose(method.weights(advantages), expected, rtol=1e-5)
-    even = IQL(IQLConfig(**OPTIONS, temperature=0.0), OBSERVATION, ACTION)
+    even = make(temperature=0.0)
     np.testing.assert_array_equal(even.weights(advantages), 1)
 
 
 def test_the_actors_density_is_a_gaussians(batch):
-    method = IQL(IQLConfig(**OPTIONS), OBSERVATION, ACTION)
+    method = make()
     parameters = method.init().actor.parameters
     parameters["log_deviation"] = jnp.asarray([-0.5, 9.0])  # the second is cut at 2
     policy = method.actor.bind(parameters)
@@ -62,10 +66,9 @@ def test_the_actors_density_is_a_gaussians(batch):
 
 def test_one_update_is_its_equations(batch):
     """Each loss is that of the recorded actions and of the networks that the paper names."""
-    config = IQLConfig(**OPTIONS, target_rate=0.25)
-    method = IQL(config, OBSERVATION, ACTION)
+    method = make(target_rate=0.25)
     # The slow critics are another draw, so that each kind is seen where it belongs.
-    other = IQL(IQLConfig(**OPTIONS, seed=5), OBSERVATION, ACTION).init()
+    other = make(seed=5).init()
     before = method.init()._replace(slow_critic=other.slow_critic)
     after, metrics = jax.jit(method.update)(before, batch)
     recorded = np.asarray(method.critic(before.slow_critic, batch.observations, batch.actions))
@@ -93,6 +96,6 @@ def test_one_update_is_its_equations(batch):
 
 
 def test_the_actors_rate_falls_along_a_cosine():
-    method = IQL(IQLConfig(**OPTIONS, steps=100), OBSERVATION, ACTION)
+    method = make(steps=100)
     rates = [float(method.actor_rate(step)) for step in (0, 50, 100)]
     assert rates == pytest.approx([3e-4, 1.5e-4, 0.0], abs=1e-9)

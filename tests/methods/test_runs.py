@@ -1,6 +1,5 @@
 """Runs of baselines are runs: stopped, resumed bit for bit, evaluated and reported like others."""
 
-import dataclasses
 import json
 import shutil
 import signal
@@ -17,16 +16,17 @@ from agentic.dataset.episodes import list_episodes
 from agentic.errors import AgenticError
 from agentic.evaluation.evaluate import evaluate
 from agentic.interruption import Interrupted
-from agentic.methods.options import BaselineConfig, IQLConfig, TD3BCConfig, TD3Config
-from agentic.methods.transformer import ExperimentConfig, configure, load_policy, run
+from agentic.methods import METHODS
+from agentic.methods.method import config_of, configure
+from agentic.methods.train import load_policy, train
 from agentic.training import checkpoint
 
 TASK = "cartpole_swingup"
 OPTIONS = {"width": 8, "batch_size": 4, "steps": 4, "log_every": 1, "checkpoint_every": 2}
-METHODS = ["td3", "td3_bc", "iql"]
+NAMES = ["td3", "td3_bc", "iql"]
 
 
-def config_of(method, **options):
+def small(method, **options):
     return configure(TASK, "memory", method, **OPTIONS | options)
 
 
@@ -39,7 +39,7 @@ def data():
 def finished(data, tmp_path_factory):
     """Return the folders of runs that nothing interrupted, by method."""
     folder = tmp_path_factory.mktemp("finished")
-    return {m: run(config_of(m), folder / m, data=data) for m in METHODS}
+    return {m: train(small(m), folder / m, data=data) for m in NAMES}
 
 
 def metrics(folder):
@@ -47,11 +47,13 @@ def metrics(folder):
     return [json.loads(line) for line in lines]
 
 
-def state(folder, method):
-    from agentic.methods.method import method_of
+def document_of(folder):
+    return json.loads((folder / "config.json").read_text())
 
-    document = json.loads((folder / "config.json").read_text())
-    return checkpoint.load(folder, 4, "state", method_of(document).init())
+
+def state(folder, method):
+    algorithm = METHODS[method].algorithm(config_of(document_of(folder)), 5, 1)
+    return checkpoint.load(folder, 4, "state", algorithm.init())
 
 
 def ctrl_c():
@@ -74,11 +76,11 @@ def power_cut():
 def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(
     finished, data, tmp_path, method, at, event, error, kept
 ):
-    folder, config = tmp_path / "run", config_of(method)
+    folder, config = tmp_path / "run", small(method)
     with pytest.raises(error):
-        run(config, folder, data=data, progress=lambda done, *_: done == at and event())
+        train(config, folder, data=data, progress=lambda done, *_: done == at and event())
     assert checkpoint.latest(folder) == kept
-    run(config, folder, resume=True, data=data)
+    train(config, folder, resume=True, data=data)
     jax.tree.map(
         np.testing.assert_array_equal, state(folder, method), state(finished[method], method)
     )
@@ -86,31 +88,24 @@ def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(
         assert [r[name] for r in metrics(folder)] == [r[name] for r in metrics(finished[method])]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 def test_the_folder_says_everything_needed_to_repeat_the_run(finished, data, method):
-    document = json.loads((finished[method] / "config.json").read_text())
-    assert configure(**document["experiment"]) == config_of(method)
+    document = document_of(finished[method])
+    assert config_of(document) == small(method)
     assert document["data"]["fingerprint"] == data.fingerprint
     assert document["target_return"] == data.returns.max()
-    # Every option but the run's name and where things lie is compared when runs are set side by
-    # side, in one place.
-    compared = [*document["policy"], *document["sampler"], *document["training"]]
-    own = {field.name for field in dataclasses.fields(config_of(method))}
-    named = {"task", "data", "method", "control", "recompute_observations", "resident"}
-    assert set(BaselineConfig.RUN) == named
-    assert own - named <= set(compared) and len(set(compared)) == len(compared)
 
 
 def test_normalisation_and_reward_scale_are_the_datas(finished, data):
     mean, deviation = data.observation_statistics()
-    documents = {m: json.loads((finished[m] / "config.json").read_text()) for m in METHODS}
-    policy = documents["td3_bc"]["policy"]
-    np.testing.assert_allclose(policy["observation_mean"], mean, rtol=1e-6)
-    np.testing.assert_allclose(policy["observation_std"], deviation + 1e-3, rtol=1e-6)
-    assert documents["td3"]["policy"]["observation_std"] == [1.0] * 5
+    follows = {m: document_of(finished[m])["from_data"] for m in NAMES}
+    constants = follows["td3_bc"]["normalization"]
+    np.testing.assert_allclose(constants["observation_mean"], mean, rtol=1e-6)
+    np.testing.assert_allclose(constants["observation_std"], deviation + 1e-3, rtol=1e-6)
+    assert follows["td3"]["normalization"]["observation_std"] == [1.0] * 5
     span = data.returns.max() - data.returns.min()
-    assert documents["iql"]["sampler"]["reward_scale"] == pytest.approx(1000 / span)
-    assert documents["td3"]["sampler"]["reward_scale"] == 1
+    assert follows["iql"]["reward_scale"] == pytest.approx(1000 / span)
+    assert follows["td3"]["reward_scale"] == 1
 
 
 def test_the_policy_acts_as_the_actor_on_normalised_observations(finished, data):
@@ -119,18 +114,20 @@ def test_the_policy_acts_as_the_actor_on_normalised_observations(finished, data)
     actor = state(finished["td3_bc"], "td3_bc").actor.parameters
     observations = data.observations[3, :5]
     scaled = (observations - mean) / (deviation + np.float32(1e-3))
-    expected = policy.method.actor(actor, scaled)
+    expected = METHODS["td3_bc"].algorithm(small("td3_bc"), 5, 1).actor(actor, scaled)
     np.testing.assert_allclose(policy.act(observations), expected, rtol=1e-5, atol=1e-6)
     earlier = load_policy(finished["td3_bc"], step=2)
     assert (earlier.act(observations) != policy.act(observations)).any()
     with pytest.raises(AgenticError, match=r"has no checkpoint of step 3; it has \[2, 4\]"):
         load_policy(finished["td3_bc"], step=3)
-    for option in ({"cache_dtype": "bfloat16"}, {"devices": 1}):
-        with pytest.raises(AgenticError, match="td3_bc acts without a context; leave out cache_"):
-            load_policy(finished["td3_bc"], **option)
+    for option, value in {"cache_dtype": "bfloat16", "devices": 1}.items():
+        with pytest.raises(
+            AgenticError, match=f"td3_bc acts without a context; leave out {option}"
+        ):
+            load_policy(finished["td3_bc"], **{option: value})
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 def test_an_action_has_the_same_bits_whoever_acts_beside(finished, method):
     policy = load_policy(finished[method])
     observations = np.random.default_rng(0).normal(size=(19, 5)).astype(np.float32)
@@ -158,55 +155,41 @@ def test_evaluation_is_that_of_every_policy_and_controls_of_memory_are_refused(f
 def test_mistakes_about_runs_end_in_one_sentence(finished, data, tmp_path):
     folder = finished["td3"]
     for config, resume, words in [
-        (config_of("td3"), False, "holds a run already; add --resume"),
-        (config_of("td3", steps=5), True, "was trained with steps = 4 and this command has 5"),
-        (config_of("td3", normalize=True), True, "with normalize = False and this command has T"),
-        (config_of("td3", width=16), True, "with width = 8 and this command has 16"),
-        (config_of("iql"), True, "with method = td3 and this command has iql"),
-        (ExperimentConfig(TASK, "memory"), True, "with method = td3 and this command has at"),
+        (small("td3"), False, "holds a run already; add --resume"),
+        (small("td3", steps=5), True, "was trained with steps = 4 and this command has 5"),
+        (small("td3", normalize=True), True, "with normalize = False and this command has T"),
+        (small("td3", width=16), True, "with width = 8 and this command has 16"),
+        (small("iql"), True, "with method = td3 and this command has iql"),
+        (configure(TASK, "memory"), True, "with method = td3 and this command has at"),
     ]:
         with pytest.raises(AgenticError, match=words):
-            run(config, folder, resume=resume, data=data)
+            train(config, folder, resume=resume, data=data)
     other = synthetic.dataset(TASK, sizes=(5, 1), count=5)
     with pytest.raises(AgenticError, match="was trained on other data"):
-        run(config_of("td3"), folder, resume=True, data=other)
+        train(small("td3"), folder, resume=True, data=other)
     # Where the data is put changes no bit, so it may differ.
     shutil.copytree(folder, tmp_path / "copy")
-    run(config_of("td3", resident=0), tmp_path / "copy", resume=True, data=data)
+    train(small("td3", resident=0), tmp_path / "copy", resume=True, data=data)
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "words"),
+    ("method", "fields", "words"),
     [
-        (TD3Config, {"task": "cartpole_swingu"}, "unknown task"),
-        (TD3Config, {"method": "iql"}, "method is 'iql'; these are options of 'td3'"),
-        (TD3Config, {"batch_size": 0}, "batch_size is 0; it must be at least 1"),
-        (TD3Config, {"discount": 1.0}, "discount is 1.0; it must be at least 0 and below 1"),
-        (TD3Config, {"target_rate": 0.0}, "target_rate is 0.0; it must be above 0"),
-        (TD3Config, {"learning_rate": 0.0}, "learning_rate is 0.0; it must be positive"),
-        (TD3Config, {"noise": -1.0}, "noise is -1.0; it must be at least 0"),
-        (TD3BCConfig, {"alpha": -1.0}, "alpha is -1.0; it must be at least 0"),
-        (TD3BCConfig, {"actor_every": 0}, "actor_every is 0; it must be at least 1"),
-        (IQLConfig, {"expectile": 1.0}, "expectile is 1.0; it must lie between 0 and 1"),
-        (IQLConfig, {"temperature": -1.0}, "temperature is -1.0; it must be at least 0"),
-        (IQLConfig, {"weight_clip": 0.0}, "weight_clip is 0.0; it must be positive"),
+        ("td3", {"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ("td3", {"discount": 1.0}, "discount is 1.0; it must be at least 0 and below 1"),
+        ("td3", {"target_rate": 0.0}, "target_rate is 0.0; it must be above 0"),
+        ("td3", {"learning_rate": 0.0}, "learning_rate is 0.0; it must be positive"),
+        ("td3", {"noise": -1.0}, "noise is -1.0; it must be at least 0"),
+        ("td3_bc", {"alpha": -1.0}, "alpha is -1.0; it must be at least 0"),
+        ("td3_bc", {"actor_every": 0}, "actor_every is 0; it must be at least 1"),
+        ("iql", {"expectile": 1.0}, "expectile is 1.0; it must lie between 0 and 1"),
+        ("iql", {"temperature": -1.0}, "temperature is -1.0; it must be at least 0"),
+        ("iql", {"weight_clip": 0.0}, "weight_clip is 0.0; it must be positive"),
     ],
 )
-def test_contradictions_die_in_one_sentence(kind, fields, words):
+def test_contradictions_die_in_one_sentence(method, fields, words):
     with pytest.raises(AgenticError, match=words):
-        kind(**{"task": TASK, "data": ""} | fields)
-
-
-def test_options_that_do_nothing_are_refused():
-    with pytest.raises(AgenticError, match="layers is no option of td3;"):
-        configure(TASK, "", "td3", layers=3)
-    with pytest.raises(AgenticError, match="alpha is no option of at;"):
-        configure(TASK, "", "at", alpha=3)
-    with pytest.raises(AgenticError, match=r"method is 'sac'; .*td3_bc"):
-        configure(TASK, "", "sac")
-    with pytest.raises(AgenticError, match=r"take configure\(task, data, 'iql'\) or IQLConfig"):
-        ExperimentConfig(TASK, "", "iql")
-    assert configure(TASK, "", "dt", layers=2) == ExperimentConfig(TASK, "", "dt", layers=2)
+        configure(TASK, "", method, **fields)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +209,7 @@ def test_the_command_line_refuses_options_of_other_methods(capsys, tmp_path, arg
     assert words in fails(capsys, *given)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 def test_every_method_explains_its_own_options(capsys, method):
     assert command("train", "--method", method, "--help") == 0
     words = capsys.readouterr().out

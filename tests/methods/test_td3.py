@@ -7,23 +7,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agentic.methods.options import TD3BCConfig, TD3Config
+from agentic.methods.method import configure
 from agentic.methods.td3 import TD3
-from agentic.methods.transitions import Batch
+from agentic.methods.transitions import Transitions
 
 OBSERVATION, ACTION, B = 3, 2, 32
-OPTIONS = {"task": "cartpole_swingup", "data": "", "width": 8}
 
 
-def make(kind=TD3Config, **options):
-    return TD3(kind(**OPTIONS, **options), OBSERVATION, ACTION)
+def make(method="td3", **options):
+    config = configure("cartpole_swingup", "", method, width=8, **options)
+    return TD3(config, OBSERVATION, ACTION)
 
 
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(0)
     shapes = ((B, OBSERVATION), (B, ACTION), (B,), (B, OBSERVATION))
-    return Batch(*(jnp.asarray(rng.uniform(-1, 1, s), jnp.float32) for s in shapes))
+    return Transitions(*(jnp.asarray(rng.uniform(-1, 1, s), jnp.float32) for s in shapes))
 
 
 def mlp(parameters, x, trunk):
@@ -40,18 +40,20 @@ def mlp(parameters, x, trunk):
     return x
 
 
-@pytest.mark.parametrize("kind", [TD3Config, TD3BCConfig])
-def test_the_target_is_the_smaller_of_the_slow_critics_at_the_slow_actors_action(batch, kind):
-    method = make(kind, noise=0.0)
+@pytest.mark.parametrize("name", ["td3", "td3_bc"])
+def test_the_target_is_the_smaller_of_the_slow_critics_at_the_slow_actors_action(batch, name):
+    method = make(name, noise=0.0)
     # The learning networks are another draw: the target must not look at them.
-    state, other = method.init(), make(kind, seed=5).init()
+    state, other = method.init(), make(name, seed=5).init()
     state = state._replace(actor=other.actor, critic=other.critic)
-    actions = np.tanh(mlp(state.slow_actor["layers"], batch.next_observations, method.config.trunk))
+    actions = np.tanh(
+        mlp(state.slow_actor["layers"], batch.next_observations, method.options.trunk)
+    )
     inputs = np.concatenate([batch.next_observations, actions], axis=-1)
 
     def estimates():
         twins = (state.slow_critic["twins"][i] for i in (0, 1))
-        return [mlp(twin, inputs, method.config.trunk)[:, 0] for twin in twins]
+        return [mlp(twin, inputs, method.options.trunk)[:, 0] for twin in twins]
 
     # Put the twins on one level, so that neither is the smaller everywhere.
     twins = estimates()
@@ -97,7 +99,7 @@ def test_td3_climbs_the_first_critic_alone(batch):
 
 
 def test_td3_bc_weighs_the_value_by_alpha_over_its_size(batch):
-    method = make(TD3BCConfig, alpha=2.5)
+    method = make("td3_bc", alpha=2.5)
     state = method.init()
     actor, critic = state.actor.parameters, state.critic.parameters
     actions = method.actor(actor, batch.observations)
@@ -111,11 +113,11 @@ def test_td3_bc_weighs_the_value_by_alpha_over_its_size(batch):
 
 def test_td3_bc_with_alpha_towards_zero_becomes_behaviour_cloning(batch):
     def gradient(alpha):
-        method = make(TD3BCConfig, alpha=alpha)
+        method = make("td3_bc", alpha=alpha)
         state = method.init()
         return jax.grad(method.actor_loss)(state.actor.parameters, state.critic.parameters, batch)
 
-    method = make(TD3BCConfig)
+    method = make("td3_bc")
     actor = method.init().actor.parameters
     cloning = jax.grad(
         lambda p: jnp.square(method.actor(p, batch.observations) - batch.actions).mean()
@@ -132,7 +134,7 @@ def test_td3_bc_with_alpha_towards_zero_becomes_behaviour_cloning(batch):
 
 
 def test_an_actor_waits_and_slow_copies_wait_with_it(batch):
-    method = make(TD3BCConfig, actor_every=3, target_rate=0.25)
+    method = make("td3_bc", actor_every=3, target_rate=0.25)
     update = jax.jit(method.update)
     states, losses = [method.init()], []
     for _ in range(3):

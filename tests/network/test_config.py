@@ -23,10 +23,7 @@ SIZES = {"observation_size": 4, "action_size": 2, "episode_length": 7}
         ({"layers": -1}, "layers is -1"),
         ({"width": 0}, "width is 0"),
         ({"block": 0}, "block is 0"),
-        (
-            {"joint": False, "action_chunk": 10},
-            "action_chunk is 10 with separate tokens; only the joint layout",
-        ),
+        ({"layout": "6"}, "layout is '6'; .*valid: 1, 4, 5"),
         ({"heads": 3}, "heads is 3; it must divide width"),
         (
             {"heads": 4, "key_value_heads": 3},
@@ -46,7 +43,8 @@ def test_sizes_follow_from_the_fields():
     chunked = NetworkConfig(**SIZES, action_chunk=3, width=64, heads=4, key_value_heads=2)
     assert (chunked.chunks, chunked.tokens_per_chunk, chunked.tokens_per_trajectory) == (3, 1, 3)
     assert (chunked.groups, chunked.head_size) == (2, 16)
-    separate = NetworkConfig(**SIZES, joint=False, action_chunk=1, inputs="Rsar", heads=2)
+    separate = NetworkConfig(**SIZES, layout="4", action_chunk=3, heads=2)
+    assert (separate.joint, separate.action_chunk, separate.inputs) == (False, 1, "Rsar")
     assert (separate.chunks, separate.tokens_per_chunk) == (7, 4)
     assert (separate.tokens_per_trajectory, separate.groups) == (28, 2)
 

@@ -5,8 +5,7 @@ import pytest
 
 from agentic.bench.memory import VARIANTS, policy
 from agentic.errors import AgenticError
-from agentic.methods.transformer import ExperimentConfig
-from agentic.network.config import PRESETS
+from agentic.network.config import PRESETS, NetworkConfig
 from agentic.network.stack import count, initialize
 
 
@@ -26,8 +25,7 @@ def test_the_layers_of_a_language_model_have_about_the_weights_of_its_name(name)
 
 
 def network(**fields):
-    config = ExperimentConfig(task="walker_run", data="unused", **fields)
-    return config._network(observation_size=1, action_size=1, episode_length=1)
+    return NetworkConfig(observation_size=1, action_size=1, episode_length=1, **fields)
 
 
 def test_a_model_names_the_size_and_explicit_fields_come_first():

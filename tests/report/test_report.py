@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from agentic.errors import AgenticError
+from agentic.evaluation.condition import RANDOM, title_of
 from agentic.evaluation.references import random_reference
 from agentic.files import write_bytes
+from agentic.methods import METHODS
 from agentic.report import figures
 from agentic.report import words as sentences
 from agentic.report.page import draw, save_figures, write_report
-from agentic.report.rows import METHODS, rows_of, variants_of
+from agentic.report.rows import rows_of, variants_of
 from agentic.report.runs import read_run
 from agentic.report.theme import LIGHT
 
@@ -73,9 +75,12 @@ def make_run(
             "returns": DATA_RETURNS,
             "control": "action",
         },
-        "policy": {"layers": 3, "width": 128, "layout": "joint", **settings},
-        "training": {"steps": steps, "learning_rate": 1e-3, "seed": seed},
-        "sampler": {"trajectories": 4, "batch_size": 16},
+        "steps": steps,
+        "options": {
+            "network": {"layers": 3, "width": 128, "layout": "1", **settings},
+            "training": {"learning_rate": 1e-3},
+            "sampler": {"trajectories": 4, "batch_size": 4},
+        },
         "versions": {"jax": "0.10.2", "numpy": "2.4.6"},
         "commit": "0123456789abcdef",
         "machine": "2 CPU cores",
@@ -351,11 +356,11 @@ def test_controls_stand_beside_the_kept_context(tmp_path):
 
 
 def test_many_methods_with_controls_are_drawn_in_panels(tmp_path):
-    memories = ("kept", "cleared")
-    runs = [make_run(tmp_path / m, m, memories=memories) for m in METHODS]
+    memories, names = ("kept", "cleared"), [*METHODS, RANDOM]
+    runs = [make_run(tmp_path / m, m, memories=memories) for m in names]
     rows, _ = rows_of([read_run(run) for run in runs])
     figure = figures.episodes(rows, DATA_RETURNS, LIGHT)
-    assert [axes.get_title() for axes in figure.axes] == list(METHODS.values())
+    assert [axes.get_title() for axes in figure.axes] == [title_of(name) for name in names]
     assert len(figures.episodes(rows[:6], [], LIGHT).axes) == 1
 
 

@@ -18,8 +18,8 @@ TARGET = 2.5  # met by about half of the random trajectories
 LENGTHS = np.array([[7, 5, 6], [4, 7, 2]])
 
 LAYOUTS = {
-    "5": {"joint": False, "action_chunk": 1, "layers": 2},
-    "4": {"joint": False, "action_chunk": 1, "inputs": "Rsar"},
+    "5": {"layout": "5", "layers": 2},
+    "4": {"layout": "4"},
     "1": {"action_chunk": 1},
     "chunk of 3": {"action_chunk": 3, "layers": 2},
     "sa, chunk of 4": {"action_chunk": 4, "inputs": "sa"},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agentic.collect import CollectConfig
 from agentic.experiment import Cell, Collected, Experiment
-from agentic.methods.transformer import configure
+from agentic.methods.method import configure
 
 TASK = "cartpole_swingup"
 SMALL = {"steps": 4, "width": 16, "log_every": 2}

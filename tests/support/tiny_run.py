@@ -18,10 +18,21 @@ from support.command_line import run
 TASK, DATA = "cartpole_swingup", "episodes"
 STEPS, SAVED = 5, 3
 SHARED = ("--steps", STEPS, "--checkpoint-every", SAVED, "--log-every", 1, "--width", 8)
+# --batch-size said what --batch-trajectories says when golden/earlier_run was made.
 OPTIONS = {
-    "at": (*SHARED, "--layers", 1, "--action-chunk", 10, "--trajectories", 2, "--batch-size", 2),
+    "at": (
+        *SHARED,
+        "--layers",
+        1,
+        "--action-chunk",
+        10,
+        "--trajectories",
+        2,
+        "--batch-trajectories",
+        2,
+    ),
     "td3": (*SHARED, "--batch-size", 4),
-}
+}  # fmt: skip
 EPISODE = ("--seeds", 3, "--episodes", 1)
 
 

@@ -1,6 +1,5 @@
 """Processes find each other or say why not; two train what one does, and one goes on from it."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -16,17 +15,20 @@ import pytest
 
 import agentic
 from agentic.errors import AgenticError
-from agentic.methods.transformer import ExperimentConfig, load_data, load_policy, run
+from agentic.methods import METHODS
+from agentic.methods.method import configure
+from agentic.methods.train import load_data, load_policy, train
 from agentic.training import checkpoint, processes
-from agentic.training.loop import state_like
 from agentic.training.processes import Processes
 
 ROOT = Path(agentic.__file__).parent.parent
-CONFIG = ExperimentConfig(
-    task="cartpole_swingup", data=str(agentic.sample_directory()), mesh="fsdp=2,sequence=2",
-    trajectories=2, batch_size=8, action_chunk=100, layers=1, width=16, dropout=0.0, steps=4,
-    log_every=1, checkpoint_every=2,
-)  # fmt: skip
+TASK, DATA = "cartpole_swingup", str(agentic.sample_directory())
+OPTIONS = {
+    "mesh": "fsdp=2,sequence=2", "trajectories": 2, "batch_size": 4, "action_chunk": 100,
+    "layers": 1, "width": 16, "dropout": 0.0, "steps": 4, "log_every": 1, "checkpoint_every": 2,
+}  # fmt: skip
+CONFIG = configure(TASK, DATA, **OPTIONS)
+LONG = {"steps": 10**6, "checkpoint_every": 10**6}
 
 
 @pytest.mark.parametrize(
@@ -52,19 +54,19 @@ def test_one_process_leads_and_agrees_with_itself():
     processes.wait("no one")
 
 
-def start_two(folder: Path, config: ExperimentConfig = CONFIG) -> list[subprocess.Popen]:
+def start_two(folder: Path, **changes) -> list[subprocess.Popen]:
     """Start two processes of two simulated devices each."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     options = [
         word
-        for field, value in dataclasses.asdict(config).items()
-        if value != getattr(ExperimentConfig, field, None) and field != "task"
-        for word in (f"--{field.replace('_', '-')}", str(value))
+        for name, value in (OPTIONS | changes).items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
     ]
     command = [
-        sys.executable, "-m", "agentic", "train", config.task, *options, "--out", str(folder),
+        sys.executable, "-m", "agentic", "train", TASK, "--data", DATA, *options,
+        "--out", str(folder),
         "--cpu-devices", "2", "--coordinator", f"localhost:{port}", "--processes", "2",
     ]  # fmt: skip
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
@@ -82,8 +84,8 @@ def by_gloo(line: str) -> bool:
 
 
 def arrays(folder: Path, data) -> list[np.ndarray]:
-    like = state_like(CONFIG.policy(data), CONFIG.training())
-    items = {"parameters": like.parameters, "optimizer": (like.optimizer, like.step)}
+    learner = METHODS["at"].learner(CONFIG.changed(mesh=None), data)
+    items = learner.saved(learner.like())
     loaded = {name: checkpoint.load(folder, 4, name, tree) for name, tree in items.items()}
     return jax.tree.leaves(loaded)
 
@@ -104,7 +106,7 @@ def test_two_processes_write_a_run_that_one_reads_and_goes_on_with(tmp_path):
     expected = arrays(folder, data)
     # Back to step 2, and on from there with one process and one device.
     shutil.rmtree(folder / "checkpoints" / "4")
-    run(dataclasses.replace(CONFIG, mesh=None, accumulate=2), folder, resume=True, data=data)
+    train(CONFIG.changed(mesh=None, accumulate=2), folder, resume=True, data=data)
     for actual, wanted in zip(arrays(folder, data), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, atol=1e-5)
     again = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -114,8 +116,7 @@ def test_two_processes_write_a_run_that_one_reads_and_goes_on_with(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_process_that_dies_ends_the_other_with_a_sentence(tmp_path, victim):
-    long = dataclasses.replace(CONFIG, steps=10**6, checkpoint_every=10**6)
-    two = start_two(tmp_path / "run", long)
+    two = start_two(tmp_path / "run", **LONG)
     log = tmp_path / "run" / "metrics.jsonl"
     while not (log.exists() and log.stat().st_size) and two[0].poll() is None:
         pass
@@ -128,8 +129,7 @@ def test_a_process_that_dies_ends_the_other_with_a_sentence(tmp_path, victim):
 
 @pytest.mark.slow
 def test_ctrl_c_in_one_process_stops_and_saves_in_both(tmp_path):
-    long = dataclasses.replace(CONFIG, steps=10**6, checkpoint_every=10**6)
-    two = start_two(tmp_path / "run", long)
+    two = start_two(tmp_path / "run", **LONG)
     log = tmp_path / "run" / "metrics.jsonl"
     while not (log.exists() and log.stat().st_size) and two[0].poll() is None:
         pass

@@ -9,7 +9,7 @@ import numpy as np
 
 from agentic.collect.entropy import particle_entropy
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner, unit
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized, unit
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,24 @@ class APS(Explorer):
         sizes = (self.observation_size, self.width, self.width, self.skill_size)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, generator: np.random.Generator) -> Learner:
-        return learner(self.network.init(generator), self.learning_rate)
+    def init(self, generator: np.random.Generator) -> Optimized:
+        return optimized(self.network.init(generator), self.learning_rate)
 
     def sample_skill(self, key: jax.Array) -> jax.Array:
         return unit(jax.random.normal(key, (self.skill_size,)))
 
-    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+    def intrinsic_reward(self, state: Optimized, transitions: Transitions) -> jax.Array:
         return sum(self.reward_terms(state, transitions))
 
-    def reward_terms(self, state: Learner, transitions: Transitions) -> tuple[jax.Array, jax.Array]:
+    def reward_terms(
+        self, state: Optimized, transitions: Transitions
+    ) -> tuple[jax.Array, jax.Array]:
         """Return the two terms of the reward, task and entropy: [B] each."""
         features = unit(self.network(state.parameters, transitions.next_observations))
         task = (features * transitions.skills).sum(-1)
         return task, particle_entropy(features, self.neighbours)
 
-    def update(self, state: Learner, transitions: Transitions, key: jax.Array):
+    def update(self, state: Optimized, transitions: Transitions, key: jax.Array):
         def loss(parameters: Parameters) -> jax.Array:
             phi = self.network(parameters, transitions.next_observations)
             return -(unit(phi) * transitions.skills).sum(axis=-1).mean()

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions, one_hot_skill
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class DIAYN(Explorer):
         sizes = (self.observation_size, self.width, self.width, self.skill_size)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, generator: np.random.Generator) -> Learner:
-        return learner(self.network.init(generator), self.learning_rate)
+    def init(self, generator: np.random.Generator) -> Optimized:
+        return optimized(self.network.init(generator), self.learning_rate)
 
     def sample_skill(self, key: jax.Array) -> jax.Array:
         return one_hot_skill(key, self.skill_size)
 
-    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+    def intrinsic_reward(self, state: Optimized, transitions: Transitions) -> jax.Array:
         return self._log_q(state.parameters, transitions) + math.log(self.skill_size)
 
-    def update(self, state: Learner, transitions: Transitions, key: jax.Array):
+    def update(self, state: Optimized, transitions: Transitions, key: jax.Array):
         def loss(parameters: Parameters) -> jax.Array:
             return -self._log_q(parameters, transitions).mean()
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Disagreement(Explorer):
         sizes = (self.observation_size + self.action_size, self.width, self.observation_size)
         return Network(lambda rngs: MLP(sizes, rngs))
 
-    def init(self, generator: np.random.Generator) -> Learner:
+    def init(self, generator: np.random.Generator) -> Optimized:
         models = [self.network.init(generator) for _ in range(self.models)]
         ensemble = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
-        return learner(ensemble, self.learning_rate)
+        return optimized(ensemble, self.learning_rate)
 
-    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+    def intrinsic_reward(self, state: Optimized, transitions: Transitions) -> jax.Array:
         return self._predictions(state.parameters, transitions).var(axis=0, ddof=1).mean(axis=-1)
 
-    def update(self, state: Learner, transitions: Transitions, key: jax.Array):
+    def update(self, state: Optimized, transitions: Transitions, key: jax.Array):
         def loss(ensemble: Parameters) -> jax.Array:
             gap = self._predictions(ensemble, transitions) - transitions.next_observations
             # A sum over models, so that each has the gradient that it would have alone.

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized
 
 
 class Curiosity(nnx.Module):
@@ -56,13 +56,13 @@ class ICM(Explorer):
         sizes = (self.observation_size, self.action_size, self.width, self.features)
         return Network(lambda rngs: Curiosity(*sizes, rngs))
 
-    def init(self, generator: np.random.Generator) -> Learner:
-        return learner(self.network.init(generator), self.learning_rate)
+    def init(self, generator: np.random.Generator) -> Optimized:
+        return optimized(self.network.init(generator), self.learning_rate)
 
-    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+    def intrinsic_reward(self, state: Optimized, transitions: Transitions) -> jax.Array:
         return self.network.bind(state.parameters).errors(transitions)[0]
 
-    def update(self, state: Learner, transitions: Transitions, key: jax.Array):
+    def update(self, state: Optimized, transitions: Transitions, key: jax.Array):
         def loss(parameters: Parameters) -> jax.Array:
             forward, inverse = self.network.bind(parameters).errors(transitions)
             return (self.beta * forward + (1 - self.beta) * inverse).mean()

@@ -7,7 +7,7 @@ import jax
 from agentic.collect.entropy import particle_entropy
 from agentic.collect.explorers.explorer import Transitions
 from agentic.collect.explorers.icm import ICM
-from agentic.methods.networks import Learner
+from agentic.methods.networks import Optimized
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,6 @@ class ICMAPT(ICM):
 
     neighbours: int = 12
 
-    def intrinsic_reward(self, state: Learner, transitions: Transitions) -> jax.Array:
+    def intrinsic_reward(self, state: Optimized, transitions: Transitions) -> jax.Array:
         phi = self.network.bind(state.parameters).features(transitions.next_observations)
         return particle_entropy(phi, self.neighbours)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from agentic.collect.entropy import nearest
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner, unit
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized, unit
 
 
 def sinkhorn(scores_BxM: jax.Array, iterations: int = 3) -> jax.Array:
@@ -49,7 +49,7 @@ class Prototypes(nnx.Module):
 class ProtoState(NamedTuple):
     """The networks, the slow target of the embedding, and the queue [K, F] of candidates."""
 
-    networks: Learner
+    networks: Optimized
     target: Parameters
     queue: jax.Array
 
@@ -85,7 +85,7 @@ class Proto(Explorer):
         # Empty places of the queue hold a far point, which is never among the nearest neighbours.
         queue = jnp.zeros((self.queue, self.features)).at[:, 0].set(10.0)
         target = jax.tree.map(jnp.copy, parameters["embedding"])
-        return ProtoState(learner(parameters, self.learning_rate), target, queue)
+        return ProtoState(optimized(parameters, self.learning_rate), target, queue)
 
     def intrinsic_reward(self, state: ProtoState, transitions: Transitions) -> jax.Array:
         embedded = self.network.bind(state.networks.parameters).embed(transitions.next_observations)

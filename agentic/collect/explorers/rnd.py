@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from agentic.collect.explorers.explorer import Explorer, Transitions
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized
 
 
 class RNDState(NamedTuple):
     """The predictor that learns and the random target that does not."""
 
-    predictor: Learner
+    predictor: Optimized
     target: Parameters
 
 
@@ -38,7 +38,7 @@ class RND(Explorer):
         return Network(lambda rngs: MLP(sizes, rngs))
 
     def init(self, generator: np.random.Generator) -> RNDState:
-        predictor = learner(self.network.init(generator), self.learning_rate)
+        predictor = optimized(self.network.init(generator), self.learning_rate)
         return RNDState(predictor, target=self.network.init(generator))
 
     def intrinsic_reward(self, state: RNDState, transitions: Transitions) -> jax.Array:

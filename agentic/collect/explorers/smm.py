@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from agentic.collect.explorers.explorer import Explorer, Transitions, one_hot_skill
-from agentic.methods.networks import MLP, Learner, Network, Parameters, descend, learner
+from agentic.methods.networks import MLP, Network, Optimized, Parameters, descend, optimized
 
 
 class Density(nnx.Module):
@@ -38,8 +38,8 @@ class Density(nnx.Module):
 class SMMState(NamedTuple):
     """The density model and the skill discriminator."""
 
-    density: Learner
-    discriminator: Learner
+    density: Optimized
+    discriminator: Optimized
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class SMM(Explorer):
 
     def init(self, generator: np.random.Generator) -> SMMState:
         return SMMState(
-            learner(self.density.init(generator), self.density_rate),
-            learner(self.discriminator.init(generator), self.discriminator_rate),
+            optimized(self.density.init(generator), self.density_rate),
+            optimized(self.discriminator.init(generator), self.discriminator_rate),
         )
 
     def sample_skill(self, key: jax.Array) -> jax.Array:
