@@ -59,7 +59,8 @@ DOORS = {
 HEAVY = (
     "jax", "mujoco", "dm_control", "gymnasium", "h5py", "minari", "matplotlib", "requests",
 )  # fmt: skip
-LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset", "agentic.collect")
+LIGHT = ("agentic", "agentic.cli", "agentic.simulation.tasks", "agentic.dataset", "agentic.methods",
+         "agentic.collect")  # fmt: skip
 
 
 def name_of(path: Path) -> str:

@@ -250,13 +250,16 @@ def network_of(
     return options.shape(inputs=inputs, **follows)
 
 
-def attends_slowly(options: TransformerOptions) -> bool:
-    """Say whether a GPU would attend by cuDNN with activations of 16 bits, and does not."""
+def attends_slowly(options: TransformerOptions, backend: str | None = None) -> bool:
+    """Say whether a GPU would attend by cuDNN with activations of 16 bits, and does not.
+
+    `backend` is JAX's name of what computes, by default of what computes here.
+    """
     shape, network = options.mesh_shape or MeshShape(), options.network
     if network.dtype != "float32" or shape.sequence > 1:
         return False
     head_size = network.size.width // network.size.heads
-    return choose(MANY, MANY, head_size, "bfloat16").kernel == "cudnn"
+    return choose(MANY, MANY, head_size, "bfloat16", backend=backend).kernel == "cudnn"
 
 
 def _from_data(config: RunConfig, data: Dataset) -> dict[str, Any]:

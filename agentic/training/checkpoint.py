@@ -7,7 +7,7 @@ under its final name only when it is whole.
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,15 +98,26 @@ def _remove_partial(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def save(run: Path, step: int, items: dict[str, Any], keep: int = 2) -> None:
+def _write(folder: Path, items: dict[str, Any]) -> None:
+    from orbax.checkpoint import v1 as ocp
+
+    ocp.save_checkpointables(folder, items)
+
+
+def save(
+    run: Path,
+    step: int,
+    items: dict[str, Any],
+    keep: int = 2,
+    write: Callable[[Path, dict[str, Any]], None] = _write,
+) -> None:
     """Write named pytrees of arrays as the run's checkpoint of `step`; keep the newest `keep`.
 
-    Of several processes all must call this, and each writes the shards that it holds.
+    Of several processes all must call this, and each writes the shards that it holds: `write` puts
+    them into a new folder.
 
     Raises AgenticError when the disk is full or not writable; earlier checkpoints stay untouched.
     """
-    from orbax.checkpoint import v1 as ocp
-
     folder = _folder(run, step)
     partial = folder.with_name(f"{step}.partial")
     leads = processes.leads()
@@ -116,7 +127,7 @@ def save(run: Path, step: int, items: dict[str, Any], keep: int = 2) -> None:
         partial.parent.mkdir(parents=True, exist_ok=True)
         processes.wait(f"checkpoint {step} begins")
         with _quiet():
-            ocp.save_checkpointables(partial, items)
+            write(partial, items)
         processes.wait(f"checkpoint {step} is written")
         if leads and folder.exists():
             shutil.rmtree(folder)

@@ -15,7 +15,6 @@ from support.command_line import fails, run
 
 from agentic import sample_directory
 from agentic.acting.memory import MEMORIES
-from agentic.attention import ring_attention
 from agentic.cli import COMMANDS, usage
 from agentic.dataset.episodes import list_episodes, write_episode
 
@@ -123,24 +122,16 @@ def test_whole_path(trained, episodes, tmp_path, capsys):
     assert (trained / "learning_curve.png").exists() and (trained / "episodes.png").exists()
 
 
-def test_a_ring_of_eight_trains_and_one_device_evaluates(episodes, tmp_path, monkeypatch):
-    rings = []
-
-    def noted(*arrays, **options):
-        rings.append(options["axis_name"])
-        return ring_attention(*arrays, **options)
-
-    monkeypatch.setattr("agentic.attention.dispatch.ring_attention", noted)
-    monkeypatch.setattr("agentic.attention.dispatch.GATHERED", 0)
+def test_a_sequence_over_eight_devices_trains_and_one_device_evaluates(episodes, tmp_path):
     train = ("train", TASK, "--data", episodes, *TINY)
-    ring = tmp_path / "ring"
-    assert run(*train, "--out", ring, "--mesh", "sequence=8") == 0
-    assert set(rings) == {"sequence"}
-    assert run("evaluate", ring, "--seeds", "3", "--episodes", "1") == 0
-    assert json.loads((ring / "evaluation.jsonl").read_text())["length"] == 1000
+    out = tmp_path / "run"
+    assert run(*train, "--out", out, "--mesh", "sequence=8") == 0
+    assert json.loads((out / "config.json").read_text())["options"]["mesh"] == "sequence=8"
+    assert run("evaluate", out, "--seeds", "3", "--episodes", "1") == 0
+    assert json.loads((out / "evaluation.jsonl").read_text())["length"] == 1000
 
 
-def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys, monkeypatch):
+def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys):
     demo = ("demo", "--out", tmp_path / "demo", "--steps", "2", "--contexts", "1")
     assert run(*demo) == 0
     words = capsys.readouterr().out
@@ -151,10 +142,9 @@ def test_demo_is_the_main_job_and_a_second_call_trains_nothing(tmp_path, capsys,
     }
     assert len(files["evaluation.jsonl"].splitlines()) == 6 * 4
     assert {"learning_curve.png", "episodes.png", "returns.png", "report.html"} <= files.keys()
-    monkeypatch.setattr("agentic.cli.demo.evaluate_and_print", lambda *a: None)  # only takes time
     assert run(*demo) == 0
     assert "trained already" in capsys.readouterr().out
-    for name in ("metrics.jsonl", "config.json"):
+    for name in ("metrics.jsonl", "config.json", "evaluation.jsonl"):
         assert (tmp_path / "demo" / name).read_bytes() == files[name]
 
 

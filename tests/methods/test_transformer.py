@@ -321,11 +321,9 @@ def test_contradictions_die_in_one_sentence(fields, words):
         CONFIG.changed(**fields)
 
 
-def test_on_a_gpu_the_faster_type_is_named(monkeypatch):
-    def slow(**options):
-        return attends_slowly(configure(TASK, "", **options).options)
+def test_on_a_gpu_the_faster_type_is_named():
+    def slow(backend, **options):
+        return attends_slowly(configure(TASK, "", **options).options, backend)
 
-    assert not slow()
-    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    assert slow() and not slow(dtype="bfloat16")
-    assert not slow(mesh="sequence=2") and not slow(width=256)
+    assert slow("gpu") and not slow("cpu") and not slow("gpu", dtype="bfloat16")
+    assert not slow("gpu", mesh="sequence=2") and not slow("gpu", width=256)
