@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ from agentic.cli.experiment import run as run_experiment
 from agentic.errors import AgenticError
 from agentic.evaluation.condition import Condition
 from agentic.evaluation.evaluate import Evaluation
-from agentic.experiment.results import settings_of
-from agentic.experiment.spec import load_experiment
+from agentic.experiment.spec import Cell, load_experiment
 from agentic.training.run import write_json, write_jsonl
 
 ROOT = Path(__file__).parents[2]
+LABELS = {"control": "action", "recompute_observations": False}
 
 
 @pytest.fixture
@@ -54,15 +55,20 @@ def finished(place: Path, **document) -> None:
             "task": config.task,
             "method": config.method,
             "seed": config.seed,
-            "experiment": settings_of(cell("any")),
-            "policy": {},
-            "data": {"fingerprint": "f", "returns": [1.0, 2.0], "source": "here"},
+            **options_of(cell("any")),
+            "data": {"fingerprint": "f", "returns": [1.0, 2.0], "source": "here", **LABELS},
             "commit": "c",
         }
         | document,
     )
     write_jsonl(place / "evaluation.jsonl", evaluation(2.0, config.method).records())
     write_jsonl(place / "metrics.jsonl", [{"step": 4, "loss": 0.5, "seconds": 1.0}])
+
+
+def options_of(one: Cell) -> dict:
+    """Return what a config.json says of a cell's options."""
+    config = one.config
+    return {**vars(config.course), "options": asdict(config.options), "from_data": {}}
 
 
 def evaluation(level: float, method: str, **fields) -> Evaluation:
@@ -179,8 +185,8 @@ def test_the_comparison_reports_what_is_there_and_what_is_not(tmp_path, monkeypa
                 "task": one.config.task,
                 "method": one.config.method,
                 "seed": one.config.seed,
-                "experiment": settings_of(one),
-                "data": {"fingerprint": "f" * 20, "source": "walker_walk-rnd"},
+                **options_of(one),
+                "data": {"fingerprint": "f" * 20, "source": "walker_walk-rnd", **LABELS},
                 "seconds": {"training": 60.0, "evaluation": 30.0},
                 "loss": [[1, 2.0], [4, 1.0]],
                 "commit": "abc",

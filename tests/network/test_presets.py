@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from agentic.bench.memory import VARIANTS, policy
+from agentic.bench.memory import VARIANTS
+from agentic.bench.memory import network as benchmarked
 from agentic.errors import AgenticError
 from agentic.network.config import PRESETS, NetworkConfig
 from agentic.network.stack import count, initialize
@@ -11,7 +12,7 @@ from agentic.network.stack import count, initialize
 
 @pytest.mark.parametrize("name, millions", [("20m", 20), ("100m", 100)])
 def test_a_preset_has_the_parameters_of_its_name(name, millions):
-    config = policy(name, VARIANTS["blockwise"], 1, 1000, "float32")
+    config = benchmarked(name, VARIANTS["blockwise"], 1, 1000, "float32")
     shapes = jax.eval_shape(lambda: initialize(config, jax.random.key(0)))
     assert count(shapes) / 1e6 == pytest.approx(millions, rel=0.07)
 
