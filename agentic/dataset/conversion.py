@@ -254,7 +254,7 @@ class _Reader:
 class _Writer:
     """Reads an episode and writes it at once, in any thread: its row is known beforehand.
 
-    What damage makes wrong about rows does not matter, for everything begins again without it.
+    Rows that damage makes wrong do not matter, because all begins again without it.
     """
 
     read: _Reader

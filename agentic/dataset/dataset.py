@@ -17,8 +17,8 @@ from agentic.errors import AgenticError
 from agentic.hindsight import total_rewards
 from agentic.trajectory import Trajectory
 
-# Episodes that are summed at a time: memory stays bounded, whatever the data's size.
-BLOCK = 512
+# Memory stays bounded for data of any size.
+SUMMED_AT_A_TIME = 512  # episodes
 
 
 class Digest:
@@ -164,7 +164,7 @@ class Dataset(PaddedEpisodes):
         """The return of every trajectory: [N] float64."""
         if self.known_returns is not None:
             return self.known_returns
-        blocks = np.array_split(np.arange(len(self)), -(-len(self) // BLOCK))
+        blocks = np.array_split(np.arange(len(self)), -(-len(self) // SUMMED_AT_A_TIME))
         sums = [total_rewards(self.rewards[b[0] : b[-1] + 1], self.mask(b)) for b in blocks]
         return np.concatenate(sums)
 
@@ -182,8 +182,8 @@ class Dataset(PaddedEpisodes):
         if stride == 1:
             return self
         rewards = np.zeros((len(self), -(-self.rewards.shape[1] // stride)), np.float32)
-        for first in range(0, len(self), BLOCK):
-            block = slice(first, first + BLOCK)
+        for first in range(0, len(self), SUMMED_AT_A_TIME):
+            block = slice(first, first + SUMMED_AT_A_TIME)
             total = np.zeros(rewards[block].shape)
             # In the order of time, as they are added up while acting.
             for offset in range(min(stride, self.rewards.shape[1])):

@@ -32,11 +32,11 @@ from agentic.trajectory import Trajectory
 
 DTYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64}
 NAME = re.compile(r"(?P<prefix>.+)_(?P<index>\d+)_(?P<length>\d+)")
-# An ExoRL array has well under a megabyte; a member that unpacks to more than this is no episode's.
+# An ExoRL array has well under a megabyte; a member that unpacks to more is not of an episode.
 LARGEST_MEMBER = 256 * 2**20
 # Far more than any header of an array has.
 HEADER = 2**14
-# What numpy packs with. Of other methods zipfile unpacks all, whatever the promised size.
+# numpy packs with these. zipfile unpacks other methods whole, also beyond the promised size.
 PACKED_BY_NUMPY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError,
@@ -191,7 +191,7 @@ def check_widths(
     other = [key for key in DTYPES if key in widths and widths[key] != sizes[key]]
     if recompute_observations and other == ["observation"]:
         return
-    # Actions and states of another width are another domain's, whatever is done about observations.
+    # Actions and states of another width belong to another domain, and nothing helps.
     for key in sorted(other, key=lambda key: key == "observation"):
         remedy = f"; it holds another domain than {spec.domain}"
         if key == "observation":
@@ -232,7 +232,7 @@ def write_episode(
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open an npz; whatever breaks while it is read becomes one sentence that names the file."""
+    """Open an npz; every failure to read it becomes one sentence that names the file."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

@@ -1,4 +1,4 @@
-"""`load_dataset`: one door to labelled trajectories, whatever they are stored in."""
+"""`load_dataset`: one door to labelled trajectories, in a directory or in a store."""
 
 import logging
 from pathlib import Path

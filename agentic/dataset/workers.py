@@ -17,7 +17,7 @@ def in_order(
 
     Threads are enough, because decompression leaves Python's lock to others. At most workers + 1
     results wait, so memory does not grow with the number of items. What `read` raises is raised at
-    the item's turn, whatever became of the items behind it.
+    the item's turn, also if later items were read well.
     """
     if workers == 1:
         yield from map(read, items)

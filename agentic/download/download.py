@@ -70,7 +70,7 @@ def download(
     complete already is checked against its manifest, and nothing is yielded or fetched.
 
     Raises:
-        AgenticError: it cannot be had; whatever is of use to another call is kept.
+        AgenticError: it cannot be had; what another call can use is kept.
     """
     check_mirror(config.mirror)
     local = LocalCopy(config.root, data_set)
@@ -118,7 +118,7 @@ def _fetched(local: LocalCopy, config: DownloadConfig, sleep) -> Iterator[Downlo
 def _room(local: LocalCopy, free: Callable[[Path], int], size: int | None, here: int) -> int:
     """Return how many bytes the archive may have; raise AgenticError on too small a disk."""
     available = free(local.folder)
-    # Of a size that is not told, what the domain has uncompressed is an upper bound in practice.
+    # Where no size is told, the uncompressed size of the domain is an upper bound in practice.
     archive = local.data_set.domain.raw_bytes if size is None else size
     _check_room(local, available, archive - here, int(archive * UNPACKED_PER_BYTE))
     return here + available // 2 if size is None else size

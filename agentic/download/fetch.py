@@ -1,7 +1,7 @@
-"""One file over HTTP, whatever happens on the way: what has arrived is not asked for again.
+"""One file over HTTP, also from a bad server: bytes that have arrived are not asked for again.
 
-Bytes are appended to a partial file. Beside it stands what they are the beginning of: an address, a
-size and an ETag. The next request asks for the rest of exactly that file. It begins anew where the
+Bytes are appended to a partial file. Beside it stands the file that they begin: its address, size
+and ETag. The next request asks for the rest of exactly that file. It begins anew where the
 server has another file by now, or cannot send parts.
 
 urllib3's `Retry` counts the tries and says how long to wait. The loop over tries is here, because
@@ -91,7 +91,7 @@ def fetch(
                 yield from _try(session, url, partial, make_room, config)
                 return
             except FileChanged as change:
-                # Without its source, what has arrived is not trusted any more.
+                # Without their source, the bytes that have arrived are not trusted any more.
                 partial.source_file.unlink(missing_ok=True)
                 furthest, wait, changes = 0, 0.0, changes + 1
                 if changes >= config.changes:

@@ -37,7 +37,7 @@ class TryAgain(Exception):
 
 
 class FileChanged(Exception):
-    """What the server has is not what the beginning came from."""
+    """The server has another file than the one that the beginning came from."""
 
 
 @dataclass(frozen=True)

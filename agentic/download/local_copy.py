@@ -8,7 +8,7 @@
       rnd/                    the data set: buffer/*.npz, video/*.mp4
       rnd/manifest.json       what was fetched, when, and every file in it
 
-Each step ends with one rename, so whatever stands under its final name is whole.
+Each step ends with one rename, so every file under its final name is whole.
 """
 
 import json
@@ -34,14 +34,14 @@ class PartialFile:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def source(self) -> Source | None:
-        """Return what the bytes belong to; None if that is not known."""
+        """Return the file that the bytes belong to; None if it is not known."""
         try:
             return Source(**json.loads(self.source_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def write_source(self, source: Source) -> None:
-        """Write down what the bytes belong to."""
+        """Write down which file the bytes belong to."""
         write_bytes(self.source_file, json.dumps(asdict(source), indent=1).encode() + b"\n")
 
     def remove(self) -> None:

@@ -19,7 +19,7 @@ from agentic.download.disk import readable
 from agentic.download.manifest import MANIFEST, Member, is_episode
 from agentic.errors import AgenticError
 
-BLOCK = 2**20
+UNPACKED_AT_A_TIME = 2**20  # bytes
 # The end record with the longest comment, and the two that large archives have before it.
 _LONGEST_END = 22 + 0xFFFF + 20 + 56
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, UnicodeError, ValueError, OverflowError)
@@ -51,7 +51,7 @@ def read_members(path: Path, limits: Limits) -> list[Member]:
     """Return the files in the archive, judged but not yet read.
 
     Raises:
-        Damaged: this is no zip, or its table of contents is broken.
+        Damaged: this is not a zip, or its table of contents is broken.
         AgenticError: a member breaks a rule; the message says which.
     """
     with _opened(path) as archive:
@@ -70,7 +70,7 @@ def unpack(path: Path, folder: Path, limits: Limits) -> Iterator[int]:
         for info in _judged(archive, path, limits):
             size = 0
             with _create(folder / info.filename) as file, archive.open(info) as packed:
-                while data := packed.read(BLOCK):
+                while data := packed.read(UNPACKED_AT_A_TIME):
                     size += len(data)
                     if size > info.file_size:
                         raise Damaged(f"{info.filename} is larger than it says")
@@ -83,7 +83,7 @@ def unpack(path: Path, folder: Path, limits: Limits) -> Iterator[int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; whatever its bytes make zipfile raise becomes Damaged."""
+    """Open a zip; every exception that its bytes make zipfile raise becomes Damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -200,7 +200,7 @@ def _complaints_of_path(name: str, info: zipfile.ZipInfo) -> Iterator[str]:
 
 def _complaints_of_size(info: zipfile.ZipInfo, limits: Limits) -> Iterator[str]:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # zipfile unpacks other methods block by block, whatever comes of a block.
+        # zipfile sets no bound to what a block of another method unpacks to.
         yield f"member {info.filename!r} is packed by method {info.compress_type} of zip"
     unpacked = info.file_size
     large = unpacked > limits.ratio_from

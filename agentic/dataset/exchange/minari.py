@@ -36,7 +36,7 @@ from agentic.simulation import environment_spec
 from agentic.simulation.tasks import TASKS, get_task
 
 # Minari rewrites its metadata at every call, so that episodes are handed over by the dozen.
-BLOCK = 16
+EPISODES_AT_A_TIME = 16
 # Episodes of which a few steps are compared with the simulator.
 CHECKED = 4
 IDENTIFIER = re.compile(r"([-\w]+/)*[-\w]+-v\d+")
@@ -78,9 +78,9 @@ def export_minari(
             folder.resolve() / "data", env_spec=environment_spec(source.task), data_format="hdf5"
         )
         origin: LastObservations = "stored"
-        for first in range(0, source.count, BLOCK):
+        for first in range(0, source.count, EPISODES_AT_A_TIME):
             block = []
-            for episode, rewards in islice(source.episodes, BLOCK):
+            for episode, rewards in islice(source.episodes, EPISODES_AT_A_TIME):
                 observations, origin = all_observations(source.task, episode)
                 block.append(_buffer(buffer_type, episode, rewards, observations))
             storage.update_episodes(block)

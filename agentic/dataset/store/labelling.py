@@ -178,7 +178,7 @@ def copy_file(
                     break
                 left -= copied
         except OSError:
-            # Not between these places: what is left is read and written.
+            # These places cannot share blocks, so the rest is read and written.
             pass
         if left:
             read.seek(size - left)

@@ -92,7 +92,7 @@ def texts(node: h5py.HLObject) -> dict[str, str]:
 
 
 def open_arrays(path: str | Path) -> Store:
-    """Return a store's arrays, each a read-only memory map of the file, whatever its labels."""
+    """Return a store's arrays, each a read-only memory map of the file; they need no labels."""
     path = Path(path)
     with opened(path) as file:
         lengths = file["lengths"][()]
