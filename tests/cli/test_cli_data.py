@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from support.command_line import fails, run
 
+import agentic
 from agentic import sample_directory
-from agentic.dataset import load_dataset
+from agentic.cli.train import label_if_needed, load
+from agentic.dataset import Dataset, load_dataset
 from agentic.dataset.episodes import list_episodes
 
 TASK, OTHER = "cartpole_swingup", "cartpole_balance"
@@ -27,20 +29,15 @@ def episodes(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def trainings(monkeypatch) -> list:
-    """The data sets that `agentic train` would have trained on: training is tested elsewhere."""
-    found = []
-    monkeypatch.setattr(
-        "agentic.cli.train.train_with_progress",
-        lambda config, out, resume, data: found.append(data),
-    )
-    return found
+def loaded(data: Path, relabel: bool = False, **options) -> Dataset:
+    """Return the data set that `agentic train` would train on: training is tested elsewhere."""
+    config = agentic.configure(TASK, data, **options)
+    if relabel:
+        label_if_needed(config)
+    return load(config)
 
 
-def test_from_episodes_to_training_by_the_words_that_are_printed(
-    episodes, tmp_path, capsys, trainings
-):
+def test_from_episodes_to_training_by_the_words_that_are_printed(episodes, tmp_path, capsys):
     store, picture = tmp_path / "store.h5", tmp_path / "returns.png"
     assert run("data", "convert", episodes, store, "--workers", 1) == 0
     words = capsys.readouterr().out.replace("\n", "")
@@ -49,29 +46,26 @@ def test_from_episodes_to_training_by_the_words_that_are_printed(
     sentence = fails(capsys, *train)
     command = f"agentic data relabel {store} --task {TASK}"
     assert f"`{command}`" in sentence and "--relabel" in sentence
-    assert trainings == []
     assert "no labels to draw" in fails(capsys, "data", "info", store, "--histogram", picture)
     assert run(*command.split()[1:], OTHER) == 0
     assert run("data", "info", store, "--histogram", picture) == 0
     assert {TASK, OTHER} <= set(capsys.readouterr().out.split())
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert run(*train) == 0 and [data.task for data in trainings] == [TASK]
+    assert loaded(store).task == TASK
 
 
-def test_train_labels_on_the_way_if_asked(episodes, tmp_path, trainings):
+def test_train_labels_on_the_way_if_asked(episodes, tmp_path):
     store = tmp_path / "store.h5"
     assert run("data", "convert", episodes, store, "--task", OTHER) == 0
-    train = ("train", TASK, "--data", store, "--out", tmp_path / "run", "--relabel")
-    assert run(*train) == 0
+    assert loaded(store, relabel=True).control == "action"
     before = store.stat().st_mtime_ns
-    assert run(*train) == 0
+    assert loaded(store, relabel=True).control == "action"
     assert store.stat().st_mtime_ns == before
-    assert run(*train, "--control", "zero") == 0
-    assert run("train", TASK, "--data", episodes, "--out", tmp_path / "run", "--relabel") == 0
-    assert [data.control for data in trainings] == ["action", "action", "zero", "action"]
+    assert loaded(store, relabel=True, control="zero").control == "zero"
+    assert loaded(episodes, relabel=True).control == "action"
 
 
-def test_train_computes_observations_anew_if_asked(episodes, tmp_path, capsys, trainings):
+def test_train_computes_observations_anew_if_asked(episodes, tmp_path, capsys):
     folder = tmp_path / "wide"
     folder.mkdir()
     for path in list_episodes(episodes):
@@ -82,8 +76,7 @@ def test_train_computes_observations_anew_if_asked(episodes, tmp_path, capsys, t
     train = ("train", TASK, "--data", folder, "--out", tmp_path / "run")
     sentence = fails(capsys, *train)
     assert "width 7" in sentence and "width 5" in sentence and "--recompute" in sentence
-    assert run(*train, "--recompute-observations") == 0
-    assert trainings[0].observations.shape == (3, 1000, 5)
+    assert loaded(folder, recompute_observations=True).observations.shape == (3, 1000, 5)
 
 
 def test_info_prints_nothing_but_json_where_json_is_asked_for(episodes):
