@@ -161,7 +161,9 @@ def test_a_resumed_run_is_the_whole_one(episodes, tmp_path):
     whole = train(config, tmp_path / "whole")
     with pytest.raises(RuntimeError):
         train(config, tmp_path / "cut", progress=power_cut)
-    cut = train(config, tmp_path / "cut", resume=True)
+    told = []
+    cut = train(config, tmp_path / "cut", resume=True, progress=lambda done, *_: told.append(done))
+    assert told == [4, 6]  # on from the checkpoint of step 3
     losses = [[line["loss"] for line in lines(run / "metrics.jsonl")] for run in (cut, whole)]
     assert losses[0] == losses[1]
     np.testing.assert_array_equal(load_policy(cut).action, load_policy(whole).action)

@@ -80,7 +80,8 @@ def start_two(folder: Path, **changes) -> list[subprocess.Popen]:
 def by_gloo(line: str) -> bool:
     """Say whether a line is one of Gloo's or a piece of one: it writes word by word."""
     whole = "[Gloo] Rank is connected to peer ranks. Expected number of connected peer ranks is :"
-    return all(word in whole.split() or word.isdigit() for word in line.split())
+    pieces = line.replace("[Gloo]", " [Gloo] ").split()
+    return all(word in whole.split() or word.isdigit() for word in pieces)
 
 
 def arrays(folder: Path, data) -> list[np.ndarray]:
