@@ -93,12 +93,12 @@ def _words(value: object) -> str:
 
 
 def _draw(picture: Path, path: Path, returns: Mapping[str, np.ndarray]) -> None:
-    from agentic.report.figures import png, return_histogram
-    from agentic.report.theme import LIGHT
+    from agentic.report.histograms import data_histogram
+    from agentic.report.theme import LIGHT, png
 
     if not returns:
         raise AgenticError(f"{path} has no labels to draw; name a --task, or relabel the store.")
-    write_bytes(picture, png(return_histogram(returns, LIGHT)))
+    write_bytes(picture, png(data_histogram(returns, LIGHT)))
 
 
 def verify(arguments: Sequence[str]) -> None:

@@ -18,7 +18,12 @@ def print_results(run: Path, results: Sequence[Evaluation], best_of: int | None)
     data = read_config(run)["data"]["returns"]
     conditions = [result.condition for result in results]
     rows = [
-        Row(condition, (result.returns,), setting=condition.setting(conditions))
+        Row(
+            condition,
+            (result.returns,),
+            setting=condition.setting(conditions),
+            sources=((str(run), result.seeds),),
+        )
         for condition, result in zip(conditions, results, strict=True)
     ]
     task, n = conditions[0].task, best_of or tables.shortest(rows)

@@ -10,12 +10,15 @@ import numpy as np
 from agentic.evaluation.condition import RANDOM
 from agentic.experiment.results import CELLS, DATA, EPISODES, Results, shown
 from agentic.files import write_bytes
-from agentic.report import figures, tables
+from agentic.report import tables
 from agentic.report import words as sentences
 from agentic.report.comparison import verdict
+from agentic.report.episodes import episodes
+from agentic.report.forest import forest
+from agentic.report.learning import learning_curve
 from agentic.report.rows import Row, learns_values, rows_of
 from agentic.report.table import Column, Table, number
-from agentic.report.theme import LIGHT
+from agentic.report.theme import LIGHT, png
 
 # Parts of a cell, and what a column of their seconds is called.
 SECONDS = {"training": "seconds of training", "evaluation": "of evaluation"}
@@ -135,11 +138,11 @@ def _pictures(task: str, rows: list[Row], runs: list, returns: list[float]) -> d
     # The losses of values are on scales of their own, and say little of how well a policy acts.
     imitating = [run for run in runs if not learns_values(run.method)]
     drawings = {
-        f"{task}-methods.png": figures.beside_data(rows, returns, LIGHT),
-        f"{task}-episodes.png": figures.episodes(rows, returns, LIGHT),
-        f"{task}-training.png": figures.learning_curve(imitating, LIGHT),
+        f"{task}-methods.png": forest(rows, returns, LIGHT),
+        f"{task}-episodes.png": episodes(rows, returns, LIGHT),
+        f"{task}-training.png": learning_curve(imitating, LIGHT),
     }
-    return {name: figures.png(figure) for name, figure in drawings.items() if figure is not None}
+    return {name: png(figure) for name, figure in drawings.items() if figure is not None}
 
 
 def _alternative(name: str) -> str:

@@ -7,6 +7,7 @@ from agentic.evaluation.condition import RANDOM
 from agentic.evaluation.protocol import Summary, difference_runs
 from agentic.report import words as sentences
 from agentic.report.rows import Row
+from agentic.report.table import Estimate
 from agentic.report.tables import estimate
 
 
@@ -33,11 +34,19 @@ def verdict(rows: Sequence[Row], data_returns: Sequence[float]) -> list[str]:
 
 
 def controlled(own: Row, controls: Sequence[Row]) -> str:
-    """Return a method's mean return with its context kept, and with less."""
-    values = [f"{estimate(row.summaries['mean'])} with {row.setting}" for row in controls]
+    """Return how much more a method earns with its context kept than with less."""
+    gains = []
+    for row in controls:
+        gain = own.minus(row)
+        if gain is None:
+            change = own.summaries["mean"].mean - row.summaries["mean"].mean
+            text = f"{_signed(Estimate(change, math.nan, math.nan))} (on other contexts)"
+        else:
+            text = _signed(estimate(gain.summaries["mean"]))
+        gains.append(f"{text} over {row.setting}")
     return (
-        f"What the context is worth to {own.name}: mean return {estimate(own.summaries['mean'])} "
-        f"with its context kept, {sentences.listed(values)}."
+        f"What keeping its context adds to the mean return of {own.name}: "
+        f"{sentences.listed(gains)}."
     )
 
 
@@ -48,7 +57,7 @@ def beaten(rows: Sequence[Row], own: Row) -> str:
         if row.memory != "kept" or row is own or row.method == RANDOM:
             continue
         change = difference_runs(own.tables, row.tables)
-        words = f"{row.name} ({_signed(change)})"
+        words = f"{row.name} ({_signed(estimate(change))})"
         groups.setdefault(_verdict(change), []).append(words)
     name = sentences.capital(own.name)
     texts = {
@@ -92,7 +101,9 @@ def risen(rows: Sequence[Row]) -> str:
     for row in rows:
         if row.memory == "kept" and row.episodes > 1 and row.method != RANDOM:
             change = row.summaries["improvement"]
-            groups.setdefault(_verdict(change), []).append(f"{row.name} ({_signed(change)})")
+            groups.setdefault(_verdict(change), []).append(
+                f"{row.name} ({_signed(estimate(change))})"
+            )
     texts = {
         "above": "The last episode of a context is better than the first for",
         "below": "The last episode is worse than the first for",
@@ -110,9 +121,8 @@ def risen(rows: Sequence[Row]) -> str:
     return " ".join(found)
 
 
-def _signed(change: Summary) -> str:
-    text = str(estimate(change))
-    return f"+{text}" if round(change.mean, 1) > 0 else text
+def _signed(change: Estimate) -> str:
+    return f"+{change}" if round(change.value, 1) > 0 else str(change)
 
 
 def _verdict(change: Summary) -> str:

@@ -11,13 +11,17 @@ import numpy as np
 
 from agentic.errors import AgenticError
 from agentic.files import write_bytes
-from agentic.report import figures, tables
+from agentic.report import tables
 from agentic.report import words as sentences
 from agentic.report.comparison import verdict
+from agentic.report.episodes import episodes
+from agentic.report.forest import forest
+from agentic.report.histograms import returns
+from agentic.report.learning import learning_curve
 from agentic.report.rows import Row, flatten, rows_of, variants_of
 from agentic.report.runs import Run, anywhere, read_run
 from agentic.report.table import Column, Table
-from agentic.report.theme import DARK, LIGHT, Theme
+from agentic.report.theme import DARK, LIGHT, Theme, png
 
 # PNG by name
 Pictures = dict[str, bytes]
@@ -29,11 +33,12 @@ def draw(runs: Sequence[Run], rows: Sequence[Row], theme: Theme) -> Pictures:
     """Return the pictures of one task, without those whose numbers do not exist yet."""
     data = tables.data_returns_of(runs).tolist()
     drawn = {
-        "episodes": figures.episodes(rows, data, theme),
-        "learning_curve": figures.learning_curve(runs, theme),
-        "returns": figures.returns(rows, data, theme),
+        "conditions": forest(rows, data, theme),
+        "episodes": episodes(rows, data, theme),
+        "returns": returns(rows, data, theme),
+        "learning_curve": learning_curve(runs, theme),
     }
-    return {name: figures.png(figure) for name, figure in drawn.items() if figure is not None}
+    return {name: png(figure) for name, figure in drawn.items() if figure is not None}
 
 
 Draw = Callable[[Sequence[Run], Sequence[Row], Theme], Pictures]
@@ -87,10 +92,8 @@ def write_report(
     if len(runs) > 1:
         for run in runs:
             save_figures(run.path, draw)
-    returns = {
-        section["task"]: tables.data_returns_of([r for r in runs if r.task == section["task"]])
-        for section in sections
-    }
+    tasks = [section["task"] for section in sections]
+    data = {t: tables.data_returns_of([run for run in runs if run.task == t]) for t in tasks}
     page = (
         _environment()
         .get_template("page.html")
@@ -98,7 +101,7 @@ def write_report(
             title=sentences.title(runs),
             lead=sentences.what_was_run(runs),
             sections=sections,
-            together=tables.all_tasks_table(rows, returns),
+            together=tables.all_tasks_table(rows, data),
             runs=tables.run_table(runs),
             notes=[note for run in runs for note in run.notes] + notes + _doubts(runs),
             **_configuration(runs),
@@ -159,28 +162,38 @@ def _save(pictures: Pictures, place: Path, prefix: str) -> list[Path]:
 def _pictures(
     light: Pictures, dark: Pictures, runs: Sequence[Run], rows: Sequence[Row]
 ) -> list[dict[str, Any]]:
-    levels = "; ".join(
+    values = "; ".join(
         f"{row.label}: {', '.join(map(sentences.number, row.curve.mean))}" for row in rows
     )
-    captions = {
-        "episodes": "Mean return at each episode of a context, with 95 % intervals. Grey lines: "
-        "mean and best of the data.",
-        "learning_curve": "Loss on the training batch at each logged step (pale) and its running "
-        f"mean. {sentences.about_loss(runs)}",
-        "returns": "How the returns of single episodes are spread: recorded data, then each "
-        "method with its context kept.",
-    }
-    alternatives = {
-        "episodes": f"Line chart of the mean return by episode. {levels}",
-        "learning_curve": "Line chart of the training loss by training step.",
-        "returns": "Histograms of returns, one below the other.",
+    said = {
+        "conditions": (
+            "Mean return of every condition. Grey: the data's episodes, their mean (dashed) and "
+            "best (dotted). Right, where there are controls: how much more a method earns with its "
+            "context kept, on a scale of its own.",
+            "Dot chart of mean returns with their intervals below the data's returns.",
+        ),
+        "episodes": (
+            "Mean return at each episode of a context, with 95 % intervals. Every method has a "
+            "scale of its own, which need not begin at 0.",
+            f"Line chart of the mean return by episode. {values}",
+        ),
+        "returns": (
+            "How the returns of single episodes are spread: recorded data, then each method with "
+            "its context kept.",
+            "Histograms of returns, one below the other.",
+        ),
+        "learning_curve": (
+            "Loss on the training batch at each logged step (pale) and its running mean. "
+            + sentences.about_loss(runs),
+            "Line chart of the training loss by training step.",
+        ),
     }
     return [
         {
             "light": light[name],
             "dark": dark[name],
-            "caption": captions[name],
-            "alternative": alternatives[name],
+            "caption": said[name][0],
+            "alternative": said[name][1],
         }
         for name in light
     ]

@@ -44,12 +44,14 @@ class Row:
         tables: one for each training run.
         variant: the settings in which its runs differ from other runs of the same method.
         setting: the words that set its condition apart from those beside it; see `Condition`.
+        sources: for each table its run folder and what names its contexts; empty if unknown.
     """
 
     condition: Condition
     tables: tuple[np.ndarray, ...]
     variant: str = ""
     setting: str = ""
+    sources: tuple[tuple[str, tuple], ...] = ()
 
     @property
     def task(self) -> str:
@@ -104,6 +106,17 @@ class Row:
         """Return the row with scores in place of returns."""
         return replace(self, tables=tuple(scores(table, random, best) for table in self.tables))
 
+    def minus(self, other: "Row") -> "Row | None":
+        """Return the row of differences, context by context; None where contexts are not the same.
+
+        Contexts of one seed share their initial states, so a difference has a narrower interval
+        than either side.
+        """
+        if not self.sources or self.sources != other.sources or self.episodes != other.episodes:
+            return None
+        tables = tuple(a - b for a, b in zip(self.tables, other.tables, strict=True))
+        return replace(self, tables=tables)
+
     @cached_property
     def curve(self) -> Curve:
         return (episode_curve_runs if self.over_runs else lambda t: episode_curve(t[0]))(
@@ -111,23 +124,32 @@ class Row:
         )
 
 
+def kept_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """Return the row that a control belongs to: the same method with its context kept."""
+    wanted = replace(row.condition, memory="kept"), row.variant
+    if row.memory == "kept":
+        return None
+    return next((other for other in rows if (other.condition, other.variant) == wanted), None)
+
+
 def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     """Return the rows of all runs in the order they appear, and notes on what was left out."""
     variants = variants_of(runs)
-    groups: dict[tuple, list[np.ndarray]] = {}
+    groups: dict[tuple, list[tuple[np.ndarray, tuple]]] = {}
     notes: list[str] = []
     for run, variant in zip(runs, variants, strict=True):
         for condition, lines in _by_condition(run).items():
-            table = _table(lines, f"{run.name}, {condition.label()}", notes)
+            table, contexts = _table(lines, f"{run.name}, {condition.label()}", notes)
             # A random policy has no training: its episodes count once, not once a training run.
             key = (condition, "" if condition.method == RANDOM else variant, table.shape[1])
             if condition.method != RANDOM or key not in groups:
-                groups.setdefault(key, []).append(table)
+                groups.setdefault(key, []).append((table, (str(run.path), contexts)))
     # Of contexts that are not whole, the record says another number than the table has.
     conditions = [replace(condition, episodes=number) for condition, _, number in groups]
     rows = [
-        Row(condition, tuple(tables), variant, condition.setting(conditions))
-        for condition, ((_, variant, _), tables) in zip(conditions, groups.items(), strict=True)
+        Row(condition, tables, variant, condition.setting(conditions), sources)
+        for condition, ((_, variant, _), members) in zip(conditions, groups.items(), strict=True)
+        for tables, sources in [tuple(zip(*members, strict=True))]
     ]
     order = {method: place for place, method in reversed(list(enumerate(r.method for r in rows)))}
     memories = list(MEMORIES)
@@ -211,8 +233,11 @@ def _by_condition(run: Run) -> dict[Condition, list[dict[str, Any]]]:
     return groups
 
 
-def _table(lines: list[dict[str, Any]], where: str, notes: list[str]) -> np.ndarray:
-    """Return the [contexts, episodes] returns of the newest checkpoint's whole contexts."""
+def _table(lines: list[dict[str, Any]], where: str, notes: list[str]) -> tuple[np.ndarray, tuple]:
+    """Return [contexts, episodes] returns of the newest checkpoint's whole contexts, and names.
+
+    A context is named by its seed and its place; the order of contexts is that of their names.
+    """
     steps = sorted({line.get("step") or 0 for line in lines})
     if len(steps) > 1:
         notes.append(f"{where}: checkpoints of steps {steps} were evaluated; the last one counts.")
@@ -231,15 +256,20 @@ def _table(lines: list[dict[str, Any]], where: str, notes: list[str]) -> np.ndar
     # An interrupted evaluation leaves short contexts, whose last and best mean something else.
     lengths = Counter(len(c) for c in contexts.values())
     length = max(lengths, key=lambda n: (lengths[n], n))
-    whole = [c for c in contexts.values() if sorted(c) == list(range(length))]
+    whole = {
+        key: context
+        for key, context in sorted(contexts.items(), key=lambda item: str(item[0]))
+        if sorted(context) == list(range(length))
+    }
     if not whole:
         # Episodes that cannot be placed in a context still are returns: each stands alone.
-        whole = [{0: value} for c in contexts.values() for value in c.values()]
-        length = 1
+        length, alone = 1, [value for context in contexts.values() for value in context.values()]
+        whole = {place: {0: value} for place, value in enumerate(alone)}
         notes.append(f"{where}: no context has all its episodes; each episode counts alone.")
     elif len(whole) < len(contexts):
         notes.append(
             f"{where}: {len(contexts) - len(whole)} of {len(contexts)} contexts do not have the "
             f"episodes 1 to {length} and were left out."
         )
-    return np.array([[c[e] for e in range(length)] for c in whole])
+    table = np.array([[context[e] for e in range(length)] for context in whole.values()])
+    return table, tuple(whole)

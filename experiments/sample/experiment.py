@@ -14,8 +14,6 @@ Finished cells are kept in runs/sample and not run again.
 
 from pathlib import Path
 
-import numpy as np
-
 from agentic.dataset import sample_directory
 from agentic.experiment import Cell, Experiment
 from agentic.experiment.results import Results
@@ -45,80 +43,9 @@ def cells() -> list[Cell]:
 
 def report(folder: Path, results: Results) -> None:
     """Write report.md and its figures from the raw results."""
-    from agentic.evaluation import Condition
-    from agentic.evaluation.protocol import episode_curve_runs, summarise, summarise_runs
-    from agentic.files import write_bytes
-    from agentic.report import figures
-    from agentic.report.rows import rows_of
-    from agentic.report.theme import LIGHT
+    from agentic.experiment.report import write_comparison
 
-    document = results.cells["at-0"]
-    returns = np.asarray(results.data_of("at-0")["returns"])
-    rows, curves = [], []
-    pairs = [
-        *((method, "kept") for method in LEARNERS),
-        *(("at", memory) for memory in CONTROLS),
-        ("random", "kept"),
-    ]
-    conditions = [Condition(task=TASK, method=method, memory=memory) for method, memory in pairs]
-    for condition in conditions:
-        method, memory = condition.method, condition.memory
-        runs = [
-            results.table(method=method, memory=memory, training_seed=seed)
-            for seed in TRAINING_SEEDS
-        ]
-        # Random actions have no training run; their spread is over contexts.
-        summary = summarise(runs[0]) if method == "random" else summarise_runs(runs)
-        seeds = [] if method == "random" else [f"{run.mean():.0f}" for run in runs]
-        values = [f"{s.mean:.0f} [{s.low:.0f}, {s.high:.0f}]" for s in summary.values()]
-        name = condition.label(conditions)
-        rows.append(f"| {name} | {' | '.join(values)} | {', '.join(seeds)} |")
-        curve = episode_curve_runs(runs).mean
-        curves.append(f"| {name} | {' | '.join(f'{value:.0f}' for value in curve)} |")
-    seconds = [results.seconds_of(name) for name in results.cells]
-    names = [*summary]
-    text = f"""# Sample: methods side by side
-
-Written by `agentic experiment report experiments/sample` from results.jsonl, cells.jsonl and \
-data.jsonl; do not edit.
-
-Data: {len(returns)} episodes, mean return {returns.mean():.1f}, best {returns.max():.1f} \
-(fingerprint `{document["data"]["fingerprint"][:16]}`). Target return: the best. Training seeds \
-{TRAINING_SEEDS}, {len(EVALUATION_SEEDS)} contexts (evaluation seeds {EVALUATION_SEEDS[0]} to \
-{EVALUATION_SEEDS[-1]}), {EPISODES} episodes a context. Commit `{document["commit"]}`; \
-{document["machine"]}; {", ".join(f"{k} {v}" for k, v in document["versions"].items())}. \
-{len(seconds)} cells took {sum(seconds) / 60:.0f} core-minutes, {min(seconds):.0f} to \
-{max(seconds):.0f} s each.
-
-## Returns by protocol
-
-Mean over training seeds [95 % bootstrap interval over training seeds; over contexts for random]. \
-`best` is the largest of {EPISODES} rollouts and no measure to set beside a mean; improvement is \
-last minus first.
-
-| method | {" | ".join(names)} | mean of each training seed |
-|{"---|" * (len(names) + 2)}
-{chr(10).join(rows)}
-
-## Return by episode of the context
-
-| method | {" | ".join(f"episode {index + 1}" for index in range(EPISODES))} |
-|{"---|" * (EPISODES + 1)}
-{chr(10).join(curves)}
-
-![return by episode](report-{TASK}-episodes.png)
-
-## Returns of the data and returns achieved
-
-![returns of single episodes](report-{TASK}-returns.png)
-
-With {len(TRAINING_SEEDS)} training seeds an interval is little more than their range.
-"""
-    write_bytes(folder / "report.md", text.encode())
-    lines, _ = rows_of(results.runs())
-    for name in ("episodes", "returns"):
-        picture = getattr(figures, name)(lines, returns.tolist(), LIGHT)
-        write_bytes(folder / f"report-{TASK}-{name}.png", figures.png(picture))
+    write_comparison(folder, results, "Sample: methods side by side")
 
 
 EXPERIMENT = Experiment(cells(), EPISODES, EVALUATION_SEEDS, report)

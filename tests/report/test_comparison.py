@@ -3,14 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
-from matplotlib.colors import to_hex
 
 from agentic.evaluation.condition import Condition
-from agentic.report.comparison import above_random, beaten, risen, verdict
-from agentic.report.figures import beside_data, png
+from agentic.report.comparison import above_random, beaten, controlled, risen, verdict
 from agentic.report.rows import Row
-from agentic.report.theme import DARK, LIGHT
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -79,29 +75,21 @@ def test_a_verdict_is_about_the_first_method_and_starts_with_its_return():
     )
     assert texts[1:4] == [above_random(ROWS), beaten(ROWS, ROWS[0]), risen(ROWS)]
     assert texts[4] == (
-        "What the context is worth to Agentic Transformer: mean return 31 [30, 32] with its "
-        "context kept, 30 [29, 31] with context emptied before each episode."
+        "What keeping its context adds to the mean return of Agentic Transformer: +1 (on other "
+        "contexts) over context emptied before each episode."
     )
     alone = verdict(ROWS[4:5], [])
     assert len(alone) == 2 and "from the first to the last episode" in alone[1]
     assert verdict(ROWS[1:2], [10.0]) == [] == verdict([], [])
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_the_picture_has_a_line_a_row_and_the_data_on_top(theme):
-    figure = beside_data(ROWS, [20.0, 40.0, 80.0], theme)
-    (axes,) = figure.axes
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names[:3] == [
-        "the data's episodes", "Agentic Transformer",
-        "\N{EN DASH} context emptied before each episode",
-    ]  # fmt: skip
-    dots = sum(len(dot.get_offsets()) for dot in axes.collections)
-    assert dots == 2 * 5 + 2  # training runs, and contexts of random actions
-    *learned, chance = (to_hex(dot.get_facecolor()[0]) for dot in axes.collections)
-    # A method's colour is also that of its control below; random actions are grey like the data.
-    assert learned == [theme.series[index] for index in (0, 0, 1, 2, 3)]
-    assert chance == theme.quiet
-    bottom, top = axes.get_ylim()
-    assert bottom > len(ROWS) and top < 0  # the first name stands highest
-    assert png(figure).startswith(b"\x89PNG")
+def test_a_gain_is_taken_context_by_context_where_contexts_are_the_same():
+    # Runs far apart, and each a little better with its context: the difference has no such spread.
+    sources = tuple((folder, (0, 1)) for folder in "ab")
+    kept = replace(row("at", 10, 90), sources=sources)
+    cleared = replace(row("at", 8, 89, memory="cleared"), sources=sources)
+    assert controlled(kept, [cleared]).endswith(
+        "Agentic Transformer: +1.5 [1, 2] over context emptied before each episode."
+    )
+    assert kept.minus(replace(cleared, sources=sources[::-1])) is None
+    assert cleared.minus(kept).summaries["mean"].mean == -1.5

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from agentic.errors import AgenticError
-from agentic.evaluation.condition import RANDOM, title_of
 from agentic.evaluation.references import random_reference
 from agentic.files import write_bytes
-from agentic.methods import METHODS
-from agentic.report import figures
 from agentic.report import words as sentences
+from agentic.report.episodes import episodes
+from agentic.report.histograms import data_histogram
 from agentic.report.page import draw, save_figures, write_report
 from agentic.report.rows import rows_of, variants_of
 from agentic.report.runs import read_run
@@ -24,7 +23,7 @@ LEVELS = {
     "at": (330, 30), "dt": (300, 0), "bc": (230, 0), "bc10": (350, 0), "td3": (700, 0),
     "td3_bc": (400, 0), "iql": (380, 0), "random": (35, 0),
 }  # fmt: skip
-PICTURES = ["learning_curve.png", "episodes.png", "returns.png"]
+PICTURES = ["conditions.png", "episodes.png", "returns.png", "learning_curve.png"]
 
 
 def write_lines(path, lines):
@@ -166,7 +165,7 @@ def test_one_run_gives_a_self_contained_page_and_three_pictures(tmp_path):
     assert "Agentic Transformer on cartpole_swingup" in page.text
     for expected in ("2,000 steps", "60 recorded episodes", "data/sample", "8 contexts"):
         assert expected in page.text
-    assert page.tags.count("img") == 3 and "script" not in page.tags and "link" not in page.tags
+    assert page.tags.count("img") == 4 and "script" not in page.tags and "link" not in page.tags
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "prefers-color-scheme: dark" in page.text
     for name in PICTURES:
@@ -355,18 +354,10 @@ def test_controls_stand_beside_the_kept_context(tmp_path):
     assert "only the excess is memory at work" in text
 
 
-def test_many_methods_with_controls_are_drawn_in_panels(tmp_path):
-    memories, names = ("kept", "cleared"), [*METHODS, RANDOM]
-    runs = [make_run(tmp_path / m, m, memories=memories) for m in names]
-    rows, _ = rows_of([read_run(run) for run in runs])
-    figure = figures.episodes(rows, DATA_RETURNS, LIGHT)
-    assert [axes.get_title() for axes in figure.axes] == [title_of(name) for name in names]
-    assert len(figures.episodes(rows[:6], [], LIGHT).axes) == 1
-
-
 def test_an_eighth_line_does_not_look_like_the_first(tmp_path):
     rows, _ = rows_of([read_run(make_run(tmp_path / "run"))])
-    [axes] = figures.episodes(rows[:1] * 10, [], LIGHT).axes
+    # More lines of one method than colours.
+    [axes] = episodes(rows[:1] * 10, [], LIGHT).axes
     lines = [container[0] for container in axes.containers]
     looks = {(line.get_color(), line.get_markerfacecolor(), line.get_marker()) for line in lines}
     assert len(looks) == len(lines) == 10
@@ -375,7 +366,7 @@ def test_an_eighth_line_does_not_look_like_the_first(tmp_path):
 def test_several_tasks_get_sections(tmp_path):
     runs = [make_run(tmp_path / task, task=task) for task in ("walker_run", "cheetah_run")]
     page = report(runs, tmp_path / "page.html")
-    assert page.tags.count("img") == 6
+    assert page.tags.count("img") == 8
     assert "on walker_run and cheetah_run" in page.text
 
 
@@ -383,7 +374,7 @@ def test_a_run_that_was_not_evaluated_says_how(tmp_path):
     run = make_run(tmp_path / "run", memories=())
     page = report([run], tmp_path / "page.html")
     assert f"agentic evaluate {tmp_path.name}/run" in page.text
-    assert [path.name for path in save_figures(run)] == ["learning_curve.png", "returns.png"]
+    assert [path.name for path in save_figures(run)] == ["returns.png", "learning_curve.png"]
 
 
 def test_a_folder_with_nothing_but_names_still_has_a_page(tmp_path):
@@ -497,10 +488,47 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
 def test_a_histogram_has_a_panel_for_every_task():
     returns = {"walker_run": np.arange(20.0), "walker_walk": np.full(20, 3.0)}
-    figure = figures.return_histogram(returns, LIGHT)
+    figure = data_histogram(returns, LIGHT)
     assert [axes.get_title("left") for axes in figure.axes] == [
         "walker_run: 20 episodes, mean 10, best 19",
         "walker_walk: 20 episodes, mean 3, best 3",
     ]
     for axes in figure.axes:
         assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(100)
+
+
+def test_a_page_has_no_path_of_the_machine_it_was_written_on(tmp_path):
+    run = make_run(tmp_path / "home" / "me" / "runs" / "walker", memories=("kept", "cleared"))
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["source"] = str(tmp_path / "home" / "me" / "store.h5")
+    (run / "config.json").write_text(json.dumps(config))
+    with open(run / "evaluation.jsonl", "a") as file:
+        file.write('{"cut')
+    text = words([run], tmp_path / "page.html")
+    assert str(tmp_path) not in text and "home" not in text
+    assert "runs/walker" in text and "me/store.h5" in text
+    assert "walker/evaluation.jsonl: the last line is cut off" in text
+
+
+def test_a_page_says_each_setting_once_and_sets_apart_what_differs(tmp_path):
+    runs = [make_run(tmp_path / "runs" / f"{seed}", seed=seed, width=96) for seed in (7, 8)]
+    # What evaluated the policy is what trained it, but for one version.
+    source = {"commit": "0123456789abcdef", "versions": {"jax": "0.10.2", "numpy": "3"}}
+    for run in runs:
+        with_lines(run, [({"provenance": source}, [[1, 2]])])
+    settings = words(runs, tmp_path / "page.html").partition("Configuration and versions")[2]
+    assert settings.count("width 96") == 1 == settings.count("0123456789abcdef")
+    assert "evaluation 1: versions.numpy 3" in settings
+    assert "evaluation 1: versions.jax" not in settings
+    assert settings.endswith("What differs between runs. run seed runs/7 7 runs/8 8")
+
+
+def test_the_verdict_stands_first(tmp_path):
+    run = make_run(tmp_path / "run")
+    text = words([run], tmp_path / "page.html")
+    body = text.partition("grid-column: 2; } } ")[2]
+    assert body.startswith(
+        "Agentic Transformer on cartpole_swingup Agentic Transformer: mean return"
+    )
+    several = words([run, make_run(tmp_path / "fly", task="walker_run")], tmp_path / "page.html")
+    assert several.index("walker_run Agentic Transformer: mean return") > several.index("Results")
