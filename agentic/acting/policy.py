@@ -26,6 +26,8 @@ class Policy:
     alone, is given these defaults by `as_policy`.
 
     Attributes:
+        method: the name of the method that made it.
+        step: of the checkpoint that it was read from; None where it came from no run folder.
         episodes: episodes in a context of the policy's own, as many as it was trained on.
         target_return: the return that it aims at; None where it aims at none.
         keeps_context: whether it has a context that can be emptied and refilled between episodes.
@@ -33,6 +35,8 @@ class Policy:
         devices: the number of devices that its context is split over.
     """
 
+    method: str = "policy"
+    step: int | None = None
     episodes: int = 1
     target_return: float | None = None
     keeps_context: bool = False

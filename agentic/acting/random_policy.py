@@ -12,6 +12,8 @@ from agentic.simulation.tasks import Task
 class RandomPolicy(Policy):
     """Uniform actions in [-1, 1]."""
 
+    method = "random"
+
     def __init__(self, action_size: int, seeds: Sequence[int] = (0,)):
         """Draw the actions of each context from a generator of its own, which its seed begins."""
         self.action_size = action_size

@@ -33,17 +33,6 @@ class EvaluateCommand(EvaluationConfig, FilmConfig):
     cpu_devices: int | None = None
 
 
-def evaluate(
-    arguments: Sequence[str], simulate_devices: Callable[[int], Any] = simulate_devices,
-    work: Callable[[EvaluateCommand], None] | None = None,
-) -> None:  # fmt: skip
-    """Parse, simulate devices if they are asked for, and run."""
-    command = parse(arguments)
-    if command.cpu_devices is not None:
-        simulate_devices(command.cpu_devices)
-    (work or evaluate_and_film)(command)
-
-
 def parse(arguments: Sequence[str]) -> EvaluateCommand:
     """Return the command that the arguments give; --memory offers the memories of MEMORIES."""
     described = "; ".join(f"{name}: {memory.description}" for name, memory in MEMORIES.items())
@@ -64,6 +53,17 @@ def evaluate_and_film(command: EvaluateCommand) -> None:
     evaluate_and_print(command.run, _part(EvaluationConfig, command))
     if command.video:
         film_and_say(command.run, _part(EvaluationConfig, command), _part(FilmConfig, command))
+
+
+def evaluate(
+    arguments: Sequence[str], simulate_devices: Callable[[int], Any] = simulate_devices,
+    work: Callable[[EvaluateCommand], None] = evaluate_and_film,
+) -> None:  # fmt: skip
+    """Parse, simulate devices if they are asked for, and run."""
+    command = parse(arguments)
+    if command.cpu_devices is not None:
+        simulate_devices(command.cpu_devices)
+    work(command)
 
 
 def _part(kind: type, command: EvaluateCommand):

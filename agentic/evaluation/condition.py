@@ -21,7 +21,7 @@ from agentic.methods import METHODS
 from agentic.simulation.tasks import get_task
 
 # The method of random actions, which are measured beside those of a run.
-RANDOM = "random"
+RANDOM = RandomPolicy.method
 
 
 def title_of(method: str) -> str:
@@ -70,7 +70,7 @@ class Condition:
         episodes: in one context; None in records that do not say.
     """
 
-    method: str = measured("policy", file=str)
+    method: str = measured(Policy.method, file=str)
     memory: str = measured(
         "kept",
         words=lambda name: MEMORIES[name].title if name in MEMORIES else name,
@@ -108,14 +108,15 @@ class Condition:
     def of(
         cls, policy: Policy, task: str, episodes: int | None = None, **others: Any
     ) -> "Condition":
-        """Return the condition of a policy as it is; `others` are fields that it does not know."""
-        return cls(
-            task=task,
-            episodes=policy.episodes if episodes is None else episodes,
-            target_return=policy.target_return,
-            cache_dtype=policy.cache_dtype,
-            **others,
-        )
+        """Return the condition of a policy as it is, but for the fields in `others`."""
+        own = {
+            "method": policy.method,
+            "step": policy.step,
+            "target_return": policy.target_return,
+            "cache_dtype": policy.cache_dtype,
+            "episodes": policy.episodes if episodes is None else episodes,
+        }
+        return cls(task=task, **own | others)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], **known: Any) -> "Condition":
@@ -277,17 +278,17 @@ class ConditionOptions:
         Raises AgenticError for a target return that is not finite or that the policy cannot aim at.
         """
         aiming = self._aiming(policy)
-        own = {"task": task, "step": step}
-        own["episodes"] = self.episodes or max(self.best_of or 1, policy.episodes)
+        episodes = self.episodes or max(self.best_of or 1, policy.episodes)
         # The option of a treatment has the name of its field.
         treated = {part.name for part in fields(Condition) if part.metadata["treatment"]}
         treated = {name: getattr(self, name) for name in treated}
         for memory in self.memories:
             for one in aiming:
-                yield one, Condition.of(one, method=method, **own, **treated | {"memory": memory})
+                own = treated | {"method": method, "step": step, "memory": memory}
+                yield one, Condition.of(one, task, episodes, **own)
         if self.random_policy:
             random = RandomPolicy(get_task(task).action_size)
-            yield random, Condition.of(random, method=RANDOM, **own)
+            yield random, Condition.of(random, task, episodes, step=step)
 
     def _aiming(self, policy: Policy) -> list[Policy]:
         """Return the policy with each of the targets asked for."""

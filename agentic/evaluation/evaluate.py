@@ -118,7 +118,7 @@ def evaluate(
         progress: called with steps done and steps in all of each context.
         action_noise: standard deviation of Gaussian noise on actions, whose range is [-1, 1].
         make_simulation: called with the task and the number of contexts.
-        others: further fields of `agentic.evaluation.Condition`, such as method="at".
+        others: further fields of `agentic.evaluation.Condition`, such as method="mine".
 
     Raises:
         AgenticError: a policy of other sizes than the task's, or a condition that it cannot be put

@@ -86,7 +86,10 @@ def load_policy(
     method = method_named(document["method"])
     given = {"cache_dtype": cache_dtype, "devices": devices}
     kept = {name: value for name, value in given.items() if value is not None}
-    return method.policy(document, checkpoint.find(folder, step), **kept)
+    found = checkpoint.find(folder, step)
+    policy = method.policy(document, found, **kept)
+    policy.method, policy.step = document["method"], found.step
+    return policy
 
 
 def _document(config: RunConfig, data: Dataset, learner: Learner) -> dict[str, Any]:

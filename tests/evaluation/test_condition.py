@@ -108,7 +108,10 @@ def test_a_condition_knows_of_the_policy_what_the_policy_says():
         3,
     )
     condition = Condition.of(RandomPolicy(1), TASK, 2)
-    assert condition == Condition(task=TASK, episodes=2)
+    assert condition == Condition(task=TASK, method="random", episodes=2)
+    named = policy()
+    named.method, named.step = "at", 40
+    assert Condition.of(named, TASK) == Condition.of(policy(), TASK, method="at", step=40)
 
 
 def test_the_usual_condition_changes_nothing_about_a_policy():

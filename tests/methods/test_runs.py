@@ -143,6 +143,7 @@ def test_an_action_has_the_same_bits_whoever_acts_beside(finished, method):
 
 def test_evaluation_is_that_of_every_policy_and_controls_of_memory_are_refused(finished):
     policy = load_policy(finished["iql"])
+    assert (policy.method, policy.step) == ("iql", checkpoint.latest(finished["iql"]))
     with pytest.raises(AgenticError, match=r"'cleared' changes the context .* this policy keeps"):
         evaluate(policy, TASK, memory="cleared")
     with pytest.raises(AgenticError, match="target return 900 was asked for"):
