@@ -65,6 +65,7 @@ def run_folder(folder):
     """Return a new run folder at step 40, with as much in it as evaluation reads."""
     (folder / "checkpoints" / "40").mkdir(parents=True)
     data = {"source": "memory", "control": "action", "returns": [1.0, 9.0]}
-    document = {"task": TASK, "method": "at", "data": data, "experiment": {}}
+    data |= {"recompute_observations": False}
+    document = {"task": TASK, "method": "at", "data": data}
     (folder / "config.json").write_text(json.dumps(document))
     return folder
