@@ -12,7 +12,7 @@ from agentic.network import decoding
 from agentic.network.cache import AXIS, Cache, LayerCache, empty_cache
 from agentic.network.config import NetworkConfig
 from agentic.network.decoding import Step
-from agentic.network.stack import Parameters, bind
+from agentic.network.parameters import Parameters, bind
 from agentic.trajectory import Chain
 
 P = jax.sharding.PartitionSpec

@@ -20,7 +20,7 @@ from agentic.errors import AgenticError, closest
 from agentic.network.cache import AXIS, CACHE_DTYPES
 from agentic.network.config import NetworkConfig
 from agentic.network.decoding import Step
-from agentic.network.stack import Parameters, unstack
+from agentic.network.parameters import Parameters, unstack
 from agentic.simulation.tasks import Task
 from agentic.trajectory import Chain
 

@@ -24,7 +24,8 @@ from agentic.errors import AgenticError, closest
 from agentic.network.cache import CACHE_DTYPES, Cache, empty_cache
 from agentic.network.config import NetworkConfig, preset
 from agentic.network.decoding import Step
-from agentic.network.stack import Parameters, bind, initialize, unstack
+from agentic.network.parameters import Parameters, bind, initialize, unstack
+from agentic.network.tokens import flatten
 
 EPISODE_LENGTH = 1024
 # The rate is measured on at most so many bytes; no processor's own cache holds them.
@@ -82,11 +83,12 @@ def run(options: Options, say: Callable[[str], None]) -> list[Row]:
 def _rows(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
     for tokens in options.tokens:
         config = _config(options, tokens)
-        parameters = unstack(initialize(config, jax.random.key(0)))
+        stacked = initialize(config, jax.random.key(0))
+        parameters = unstack(stacked)
         afresh = None
         if tokens <= options.recompute:
             say(f"recomputing {tokens} tokens")
-            afresh = _recomputing(config, parameters, tokens)
+            afresh = _recomputing(config, stacked, tokens)
         for batch in options.batch:
             for dtype in options.cache_dtype:
                 size = _bytes(config, batch, tokens, dtype)
@@ -191,6 +193,6 @@ def _recomputing(config: NetworkConfig, parameters: Parameters, tokens: int) -> 
     # Where whole trajectories do not add up to `tokens`, the last one is cut short.
     mask = (np.arange(chain.mask.size) < tokens).reshape(chain.mask.shape)
     chain = chain._replace(mask=mask)
-    forward = jax.jit(lambda parameters, chain: bind(config, parameters).latents(chain))
+    forward = jax.jit(lambda parameters, chain: bind(config, parameters)(flatten(config, chain)))
     jax.block_until_ready(forward(parameters, chain))
     return fastest(lambda: jax.block_until_ready(forward(parameters, chain)), 2)

@@ -24,10 +24,11 @@ from agentic.bench import Row, problem
 from agentic.bench.problem import at_least_one
 from agentic.bench.timing import fastest, timed
 from agentic.errors import AgenticError
-from agentic.network.stack import bind, initialize
+from agentic.network.parameters import Parameters, bind, initialize
 from agentic.simulation import make_simulation
 from agentic.simulation.interface import Simulation
 from agentic.simulation.tasks import get_task
+from agentic.training.batch import make_batch
 from agentic.trajectory import Chain
 
 TARGET = 500.0
@@ -163,9 +164,15 @@ def _evaluated(filled: FilledContext, simulation: Simulation, steps: int) -> flo
 def _recomputed(policy: ContextPolicy, episodes: int, repeats: int) -> float:
     """Return the seconds of one forward pass over one context of whole episodes."""
     chain = problem.chain(replace(policy.config, trajectories=episodes), rows=1, target=TARGET)
-    forward = jax.jit(lambda parameters, chain: bind(policy.config, parameters)(chain))
-    jax.block_until_ready(forward(policy.parameters, chain))
-    return fastest(lambda: jax.block_until_ready(forward(policy.parameters, chain)), repeats)
+    parameters = initialize(policy.config, jax.random.key(0))
+
+    @jax.jit
+    def forward(parameters: Parameters, chain: Chain) -> jax.Array:
+        network, batch = bind(policy.config, parameters), make_batch(policy.config, "all", 1, chain)
+        return network.decode(network(batch.inputs), batch.observations)
+
+    jax.block_until_ready(forward(parameters, chain))
+    return fastest(lambda: jax.block_until_ready(forward(parameters, chain)), repeats)
 
 
 def _row(where: str, num: int, bare: float, evaluated: float, recomputed: float) -> Row:

@@ -33,14 +33,11 @@ from agentic.bench import Row, problem
 from agentic.bench.problem import at_least_one
 from agentic.errors import AgenticError, closest
 from agentic.network.config import NetworkConfig, preset
-from agentic.network.stack import Remat, count, initialize, run_layers
-from agentic.network.tokens import flatten
-from agentic.training.loop import (
-    TrainingConfig,
-    loss_weight,
-    make_optimizer,
-    squared_error,
-)
+from agentic.network.parameters import bind, count, initialize
+from agentic.network.stack import Attention, Remat
+from agentic.training.batch import make_batch
+from agentic.training.loop import TrainingConfig, make_optimizer
+from agentic.training.loss import error_sums
 
 # The tokens of 4, 8, 32 and 128 trajectories of 1000 steps; the papers train on the last two.
 CHAIN_TOKENS = (16_000, 32_000, 128_000, 512_000)
@@ -123,13 +120,10 @@ def chain_gradient(config: NetworkConfig, variant: Variant) -> Callable:
     """Return (parameters, chain) -> (loss over all steps, its gradient)."""
 
     def loss(parameters, chain):
-        inputs = flatten(config, chain)
-        weight = loss_weight(inputs, "all")
-        network, latents = run_layers(
-            config, parameters, inputs, remat=variant.remat, attend=variant.attend
-        )
-        error = squared_error(network, latents, inputs.observations, inputs.actions, weight)
-        return error / jnp.maximum(weight.sum(), 1.0)
+        batch, network = make_batch(config, "all", 1, chain), bind(config, parameters)
+        attention = None if variant.attend is None else Attention(variant.attend)
+        error, weight = error_sums(network, batch, remat=variant.remat, attention=attention)
+        return error / jnp.maximum(weight, 1.0)
 
     return jax.value_and_grad(loss)
 

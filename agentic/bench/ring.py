@@ -22,9 +22,9 @@ from agentic.attention.blocks import default_blocks
 from agentic.bench import Row, problem
 from agentic.bench.problem import at_least_one, pair
 from agentic.errors import AgenticError
-from agentic.training.loop import TrainingConfig, state_like
-from agentic.training.mesh import MeshShape, make_mesh
-from agentic.training.sharded import deal, make_mesh_step, place_share
+from agentic.training.batch import batch_maker
+from agentic.training.loop import TrainingConfig, make_step, state_like
+from agentic.training.mesh import MeshShape, make_mesh, place_batch
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def step_bytes(devices: int, tokens: int, heads: int, size: int) -> int:
     """
     config = problem.network(tokens, devices, action_chunk=1, heads=heads, width=heads * size)
     training, mesh = TrainingConfig(loss="all"), make_mesh(MeshShape(sequence=devices))
-    share = place_share(deal(config, "all", mesh)(problem.chain(config, rows=1)), mesh)
-    step = make_mesh_step(config, training, mesh)
-    program = step.lower(state_like(config, training, mesh), share).compile()
+    batch = place_batch(batch_maker(config, "all", mesh)(problem.chain(config, rows=1)), mesh)
+    step = make_step(config, training, mesh)
+    program = step.lower(state_like(config, training, mesh), batch).compile()
     return program.memory_analysis().temp_size_in_bytes
 
 

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
 from agentic.bench import Row, problem
 from agentic.bench.problem import at_least_one
 from agentic.bench.timing import by_turns, product_rate, timed
 from agentic.errors import AgenticError
 from agentic.network.config import NetworkConfig, preset
+from agentic.training.batch import batch_maker
 from agentic.training.loop import TrainingConfig, initial_state, make_step
+from agentic.training.mesh import MeshShape, make_mesh, place_batch
 
 # Steps with more tokens, or more operations, take minutes on a CPU; --full includes them.
 QUICK_TOKENS, QUICK_FLOPS = 20_000, 5e12
@@ -115,10 +116,12 @@ def flops(config: NetworkConfig, batch: int) -> float:
 
 def _measure(options: Options, config: NetworkConfig) -> Row:
     training = TrainingConfig(loss="all", remat=options.remat)
-    state = initial_state(config, training)
-    batch = jax.tree.map(jnp.asarray, problem.chain(config, options.batch_size))
+    mesh = make_mesh(MeshShape())
+    state = initial_state(config, training, mesh)
+    chain = problem.chain(config, options.batch_size)
+    batch = place_batch(batch_maker(config, training.loss, mesh)(chain), mesh)
     started = time.perf_counter()
-    step = make_step(config, training).lower(state, batch).compile()
+    step = make_step(config, training, mesh).lower(state, batch).compile()
     compiling = time.perf_counter() - started
     product = product_rate(options.product)
 

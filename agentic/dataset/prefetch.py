@@ -4,20 +4,20 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agentic.errors import AgenticError
-from agentic.trajectory import Chain, Window
 
-Sampler = Callable[[int], Chain | Window]
+# From a step to its batch: arrays in (named) tuples and dictionaries.
+Sampler = Callable[[int], Any]
 # A training step is seldom shorter than a draw: a few batches smooth out what varies.
 BATCHES = 4
 
 
 class _Drawn(NamedTuple):
-    batch: Chain | Window | None
+    batch: Any
     error: BaseException | None
 
 
@@ -63,7 +63,7 @@ class Prefetch:
             self._changed.notify_all()
         self._thread.join()
 
-    def __call__(self, step: int) -> Chain | Window:
+    def __call__(self, step: int) -> Any:
         """Return the batch of `step`."""
         with self._changed:
             if self._closed:
@@ -117,7 +117,9 @@ class Prefetch:
             return _Drawn(None, error)
 
 
-def _bytes(batch: tuple | dict | np.ndarray) -> int:
+def _bytes(batch: tuple | dict | np.ndarray | None) -> int:
+    if batch is None:
+        return 0
     if isinstance(batch, dict):
         return _bytes(tuple(batch.values()))
     return sum(map(_bytes, batch)) if isinstance(batch, tuple) else batch.nbytes

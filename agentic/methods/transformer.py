@@ -18,8 +18,9 @@ from agentic.dataset.sampler import ChainOptions, ChainSampler, DrawOptions, Sam
 from agentic.errors import AgenticError
 from agentic.methods.method import RunConfig, config_of
 from agentic.network.config import NetworkConfig, NetworkOptions, Normalization
-from agentic.network.stack import initialize
+from agentic.network.parameters import initialize
 from agentic.simulation.tasks import get_task
+from agentic.training.batch import batch_maker
 from agentic.training.checkpoint import Checkpoint, on_one_device
 from agentic.training.learner import SAME_RESULT, Batch, Course, Metrics
 from agentic.training.loop import (
@@ -31,8 +32,7 @@ from agentic.training.loop import (
     schedule,
     state_like,
 )
-from agentic.training.mesh import MeshShape, make_mesh, process_share
-from agentic.training.sharded import deal, make_mesh_step, place_share
+from agentic.training.mesh import MeshShape, make_mesh, place_batch, process_share
 
 # Of the tokens of a chain, that there are more than a few is all that the choice of attention
 # depends on.
@@ -135,10 +135,7 @@ class TransformerLearner:
         )
         self._mesh = _mesh_of(options)
         self._rate = schedule(self.training)
-        if self._mesh is None:
-            self._step = make_step(self.network, self.training)
-        else:
-            self._step = make_mesh_step(self.network, self.training, self._mesh)
+        self._step = make_step(self.network, self.training, self._mesh)
 
     def initial(self) -> TrainState:
         """Return the state before the first step, drawn from the seed."""
@@ -155,19 +152,15 @@ class TransformerLearner:
         sampler = self._sampler()
         ahead = Prefetch(sampler, megabytes * 10**6) if megabytes else nullcontext(sampler)
         with ahead as drawn:
-            yield lambda step, limit: Batch(
-                drawn(step) if mesh is None else place_share(drawn(step), mesh), 1
-            )
+            yield lambda step, limit: Batch(place_batch(drawn(step), mesh), 1)
 
     def _sampler(self) -> Callable[[int], Any]:
-        """Return what draws batches, on a mesh this process's share of them, dealt out."""
-        if self._mesh is None:
-            return ChainSampler(self._data, self.sampler)
+        """Return what draws this process's share of every batch, as host arrays."""
         index, count = process_share(self._mesh)
         share = {"process_index": index, "process_count": count}
         sampler = ChainSampler(self._data, self.sampler, **share)
-        dealt = deal(self.network, self.training.loss, self._mesh)
-        return lambda step: dealt(sampler(step))
+        made = batch_maker(self.network, self.training.loss, self._mesh)
+        return lambda step: made(sampler(step))
 
     def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Return the state after one step, with its loss and the norm of its gradient."""
@@ -282,13 +275,11 @@ def _from_data(config: RunConfig, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _mesh_of(options: TransformerOptions) -> Mesh | None:
-    """Return the devices to train on; None is one device, with nothing to divide."""
+def _mesh_of(options: TransformerOptions) -> Mesh:
+    """Return the devices to train on: one, unless a mesh or several processes ask for more."""
     if options.mesh_shape is not None:
         return make_mesh(options.mesh_shape)
-    if jax.process_count() == 1:
-        return None
-    shape = MeshShape(data=jax.device_count())
+    shape = MeshShape(data=jax.device_count() if jax.process_count() > 1 else 1)
     options.check_share(shape)
     return make_mesh(shape)
 

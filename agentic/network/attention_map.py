@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from agentic.attention import BlockSpec, blockwise_attention
 from agentic.errors import AgenticError
 from agentic.network.config import NetworkConfig
-from agentic.network.stack import Parameters, bind
-from agentic.network.tokens import positions
+from agentic.network.parameters import Parameters, bind, unstack
+from agentic.network.tokens import flatten, positions
 from agentic.trajectory import Chain
 
 
@@ -48,8 +48,9 @@ def uniform_attention_map(config: NetworkConfig, chain: Chain) -> jax.Array:
 
 @partial(jax.jit, static_argnums=0)
 def _attention_map(config: NetworkConfig, parameters: Parameters, chain: Chain) -> jax.Array:
-    model = bind(config, parameters)
-    x, place, _ = model.tokens(chain, None)
+    model, inputs = bind(config, unstack(parameters)), flatten(config, chain)
+    x = model.embed(inputs)
+    place = inputs.place.reshape(x.shape[:2])
     layers = []
     for block in model.blocks:
         q, k, _ = block.project(x)

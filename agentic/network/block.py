@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
-from agentic.attention import attend as attend_split
 from agentic.attention import blockwise_attention
 from agentic.network.config import NetworkConfig
+from agentic.network.dropout import dropout, fold
 
 # Names for `jax.checkpoint`: queries, keys and values; and tokens that have attended.
 PROJECTED, ATTENDED = "projected", "attended"
@@ -36,14 +36,6 @@ def by_blocks(function: Callable, x: jax.Array, block: int) -> jax.Array:
 def feedforward_block(config: NetworkConfig) -> int:
     """Return the tokens of one block of the feed-forward network on the devices at hand."""
     return config.block * (GPU_BLOCKS if jax.default_backend() == "gpu" else 1)
-
-
-def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Zero each element with probability `rate` and rescale the rest; without a key, do nothing."""
-    if key is None or rate == 0.0:
-        return x
-    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
 
 
 class BlockwiseBlock(nnx.Module):
@@ -70,25 +62,22 @@ class BlockwiseBlock(nnx.Module):
         self,
         x: jax.Array,
         positions: jax.Array,
-        key: jax.Array | None = None,
-        sequence: str | None = None,
+        keys: jax.Array | None = None,
         recompute: bool = True,
         attend: Callable = blockwise_attention,
     ) -> jax.Array:
         """Map tokens x [B, T, W] at positions [B, T] (-1: absent) to [B, T, W].
 
-        `sequence` is the mesh axis over which the tokens are split, inside shard_map; whether keys
-        and values then travel a ring or are gathered at once is the dispatcher's to say.
-        `recompute` keeps nothing of the feed-forward network for the backward pass. `attend` is
-        what attends where the tokens are all here.
+        Args:
+            x, positions: the tokens; the positions say which token sees which.
+            keys: [B, T], the tokens' keys in this layer, turn dropout on.
+            recompute: whether the backward pass computes the feed-forward network again instead of
+                keeping its insides.
+            attend: what attends, called as `blockwise_attention` is.
         """
         q, k, v = (checkpoint_name(part, PROJECTED) for part in self.project(x))
-        places = {"q_positions": positions, "kv_positions": positions}
-        if sequence is None:
-            y = attend(q, k, v, causal=True, **places)
-        else:
-            y = attend_split(q, k, v, causal=True, axis_name=sequence, **places)
-        return self.residual(x, y, key, recompute)
+        y = attend(q, k, v, causal=True, q_positions=positions, kv_positions=positions)
+        return self.residual(x, y, keys, recompute)
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return queries [B, T, H, D], keys and values [B, T, K, D] of tokens x [B, T, W]."""
@@ -98,13 +87,12 @@ class BlockwiseBlock(nnx.Module):
         return qkv[:, :, :heads], qkv[:, :, heads : heads + groups], qkv[:, :, heads + groups :]
 
     def residual(
-        self, x: jax.Array, y: jax.Array, key: jax.Array | None = None, recompute: bool = True
+        self, x: jax.Array, y: jax.Array, keys: jax.Array | None = None, recompute: bool = True
     ) -> jax.Array:
         """Add attention y [B, T, H, D] to x [B, T, W], and what the feed-forward makes of that."""
         rate = self.config.dropout
-        keys = (None, None) if key is None else tuple(jax.random.split(key))
         y = self.projection_out(y.reshape(*y.shape[:2], -1))
-        x = checkpoint_name(x + dropout(y, rate, keys[0]), ATTENDED)
+        x = checkpoint_name(x + dropout(y, rate, fold(keys, 0)), ATTENDED)
 
         def feedforward(tokens: jax.Array) -> jax.Array:
             hidden = nnx.relu(self.feedforward_in(self.feedforward_norm(tokens)))
@@ -114,4 +102,4 @@ class BlockwiseBlock(nnx.Module):
         if recompute and x.shape[1] > self.config.block:
             feedforward = jax.checkpoint(feedforward)
         y = by_blocks(feedforward, x, feedforward_block(self.config))
-        return x + dropout(y, rate, keys[1])
+        return x + dropout(y, rate, fold(keys, 1))

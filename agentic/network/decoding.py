@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from agentic.network.cache import Cache, Place, own_slots, remember, settle
-from agentic.network.tokens import normalize
+from agentic.network.tokens import flatten, normalize
 from agentic.network.transformer import AgenticTransformer
 from agentic.trajectory import Chain
 
@@ -44,8 +44,10 @@ def prefill(
     `cache` is the empty one to fill. Tokens go through all layers `config.block` at a time, so
     memory grows with the chain only by its embedding.
     """
-    x, place, _ = model.tokens(chain, None)
+    inputs = flatten(model.config, chain)
+    x = model.embed(inputs)
     batch, count, width = x.shape
+    place = inputs.place.reshape(batch, count)
     block = min(model.config.block, count)
     blocks = -(-count // block)
     extra = blocks * block - count

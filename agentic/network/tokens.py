@@ -1,4 +1,4 @@
-"""From chains to token inputs: chunks of steps, what lies before them, and token positions.
+"""How a chain becomes tokens: chunks of steps, what lies before them, and where tokens stand.
 
 A chunk is `action_chunk` consecutive steps (one, for separate tokens). It has a *situation*, what
 is known before it acts (return-to-go, observation), and an *outcome*, what it did (actions,
@@ -6,17 +6,14 @@ rewards, completions). Separate tokens of a chunk run situation, then outcome. A
 the situation and the outcome of the chunk before it, across the border between trajectories too,
 so that the completion of one trajectory is the first thing known in the next.
 
-Axis letters: B batch, n trajectories, T steps, C chunks, c steps per chunk, m tokens per chunk.
-
-A chain laid flat: all chunks of its trajectories in one row, each with all that it needs.
+The network is given chains laid flat: all chunks of a chain in one row, each with what it needs.
 
     chain    [B, n, T, ...]     trajectories, whose tokens depend on their neighbours' outcomes
     inputs   [B, N, ...]        N = n * C chunks, each by itself
 
-Flat inputs can be cut anywhere and put in any order: what a chunk sees of others it sees through
-attention, which compares the places that the chunks carry. So a batch is permuted and split over
-devices once, when it is made. Axis letters: B batch, n trajectories, T steps, C chunks a
-trajectory, c steps a chunk, m tokens a chunk, O observation, A action.
+Flat inputs can be cut anywhere and put in any order: a chunk sees others through attention alone,
+which compares the places that the chunks carry. Axis letters: B batch, n trajectories, T steps, C
+chunks a trajectory, c steps a chunk, m tokens a chunk, O observation, A action.
 """
 
 from typing import NamedTuple
@@ -31,9 +28,8 @@ from agentic.trajectory import Chain, Window
 class Chunks(NamedTuple):
     """A chain cut into chunks; absent steps are zero.
 
-    returns_to_go [B, n, C], observations [B, n, C, O] at each chunk's first step; actions
-    [B, n, C, c, A], rewards, completions [B, n, C, c]; every_observation [B, n, C, c, O];
-    mask [B, n, C, c].
+    returns_to_go [B, n, C], observations [B, n, C, O] normalised, at each chunk's first step;
+    actions [B, n, C, c, A], rewards, completions [B, n, C, c]; mask [B, n, C, c].
     """
 
     returns_to_go: jax.Array
@@ -41,37 +37,25 @@ class Chunks(NamedTuple):
     actions: jax.Array
     rewards: jax.Array
     completions: jax.Array
-    every_observation: jax.Array
     mask: jax.Array
 
 
 def cut(config: NetworkConfig, chain: Chain | Window) -> Chunks:
     """Normalise a chain or window [B, n, T, ...] and cut it into chunks; T <= episode_length."""
-    c = config.action_chunk
-    steps = chain.mask.shape[-1]
-    count = -(-steps // c)
-
-    def split(array: jax.Array) -> jax.Array:
-        padding = [(0, 0)] * array.ndim
-        padding[2] = (0, count * c - steps)
-        array = jnp.pad(array, padding)
-        return array.reshape(*array.shape[:2], count, c, *array.shape[3:])
-
-    mask = split(chain.mask)
+    mask = _chunked(config, chain.mask)
 
     def existing(array: jax.Array) -> jax.Array:
         # The last chunk of a trajectory may be partial, and its outcome is seen by the next one.
+        array = _chunked(config, array)
         return jnp.where(mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim)), array, 0.0)
 
-    observations = existing(normalize(config, split(chain.observations)))
-    returns_to_go = existing(split(chain.returns_to_go))[..., 0]
+    first = _chunked(config, chain.observations)[..., 0, :]
     return Chunks(
-        returns_to_go=returns_to_go / config.normalization.return_scale,
-        observations=observations[..., 0, :],
-        actions=existing(split(chain.actions)),
-        rewards=existing(split(chain.rewards)),
-        completions=existing(split(chain.completions)),
-        every_observation=observations,
+        returns_to_go=existing(chain.returns_to_go)[..., 0] / config.normalization.return_scale,
+        observations=jnp.where(mask[..., :1], normalize(config, first), 0.0),
+        actions=existing(chain.actions),
+        rewards=existing(chain.rewards),
+        completions=existing(chain.completions),
         mask=mask,
     )
 
@@ -116,21 +100,18 @@ def positions(config: NetworkConfig, present: jax.Array) -> jax.Array:
 
 
 class Inputs(NamedTuple):
-    """Chunks [B, N]: what the model sees of each, and what the loss compares.
+    """What the network sees of chunks [B, N].
 
     values {letter: [B, N, features]} normalised, joint layouts with the outcome of the chunk
-    before; trajectory and chunk int32 [B or 1, N] index the embeddings; place int32 [B, N, m] of
-    each token, -1 where absent; observations [B, N, c, O] raw, actions [B, N, c, A], mask bool
-    [B, N, c] of the steps.
+    before; trajectory and chunk int32 [B, N] index the embeddings; place int32 [B, N, m] of each
+    token, -1 where absent; row int32 [B] numbers the rows of the whole batch, for dropout.
     """
 
     values: dict[str, jax.Array]
     trajectory: jax.Array
     chunk: jax.Array
     place: jax.Array
-    observations: jax.Array
-    actions: jax.Array
-    mask: jax.Array
+    row: jax.Array
 
 
 def flatten(config: NetworkConfig, chain: Chain | Window) -> Inputs:
@@ -147,7 +128,6 @@ def flatten(config: NetworkConfig, chain: Chain | Window) -> Inputs:
         "d": chunks.completions,
     }
     chunk, before = jnp.arange(count, dtype=jnp.int32), dict.fromkeys("ard")
-    chunk = jnp.broadcast_to(chunk, (1, n, count))
     if isinstance(chain, Window):
         chunk = chain.start[:, None, None] // config.action_chunk + chunk
         first = chain.before
@@ -155,26 +135,30 @@ def flatten(config: NetworkConfig, chain: Chain | Window) -> Inputs:
         before = {letter: x.reshape(batch, n, -1) for letter, x in before.items()}
     if config.joint:
         values |= {x: previous(values[x], present, before[x]) for x in "ard"}
-    trajectory = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32)[:, None], (1, n, count))
-    steps = {"observations": chain.observations, "actions": chain.actions, "mask": chain.mask}
+    trajectory = jnp.arange(n, dtype=jnp.int32)[:, None]
+    numbers = (jnp.broadcast_to(x, present.shape) for x in (trajectory, chunk))
     return Inputs(
-        values={x: _row(values[x]) for x in config.inputs},
-        trajectory=_row(trajectory),
-        chunk=_row(chunk),
+        {x: _flat(values[x]) for x in config.inputs},
+        *map(_flat, numbers),
         place=positions(config, present).reshape(batch, n * count, config.tokens_per_chunk),
-        **{name: _row(_chunked(config, x, count)) for name, x in steps.items()},
+        row=jnp.arange(batch, dtype=jnp.int32),
     )
 
 
-def _row(x: jax.Array) -> jax.Array:
+def by_chunks(config: NetworkConfig, x: jax.Array) -> jax.Array:
+    """Return the steps of each chunk of x [B, n, T, ...], zeros after the last: [B, N, c, ...]."""
+    return _flat(_chunked(config, x))
+
+
+def _flat(x: jax.Array) -> jax.Array:
     """[B, n, C, ...] -> [B, n * C, ...]"""
     return x.reshape(x.shape[0], -1, *x.shape[3:])
 
 
-def _chunked(config: NetworkConfig, x: jax.Array, count: int) -> jax.Array:
+def _chunked(config: NetworkConfig, x: jax.Array) -> jax.Array:
     """[B, n, T, ...] -> [B, n, C, c, ...], padded with zeros."""
     c = config.action_chunk
+    count = -(-x.shape[2] // c)
     padding = [(0, 0)] * x.ndim
     padding[2] = (0, count * c - x.shape[2])
-    x = jnp.pad(x, padding)
-    return x.reshape(*x.shape[:2], count, c, *x.shape[3:])
+    return jnp.pad(x, padding).reshape(*x.shape[:2], count, c, *x.shape[3:])

@@ -1,17 +1,20 @@
-"""The Agentic Transformer: chains of hindsight in, actions in [-1, 1] out.
+"""The Agentic Transformer: chunks of chains of hindsight in, actions in [-1, 1] out.
 
 Source: Liu & Abbeel 2023, arXiv 2305.16554; blocks from arXiv 2305.19370. Axis letters: B batch,
-n trajectories, T steps, C chunks, c steps per chunk, m tokens per chunk, W width.
+N chunks, c steps per chunk, m tokens per chunk, W width, O observation, A action.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from agentic.network.block import BlockwiseBlock, dropout
+from agentic.network.block import BlockwiseBlock
 from agentic.network.config import NetworkConfig
-from agentic.network.tokens import Inputs, flatten, normalize
-from agentic.trajectory import Chain, Window
+from agentic.network.dropout import dropout, fold, token_keys
+from agentic.network.stack import Attention, Remat, run_layers
+from agentic.network.tokens import Inputs, normalize
 
 
 class Embedding(nnx.Module):
@@ -81,38 +84,63 @@ class Head(nnx.Module):
 
 
 class AgenticTransformer(nnx.Module):
-    """The policy network; `NetworkConfig` says which member of the family it is.
+    """The network that `NetworkConfig` describes: chunks in, latents out, and actions from those.
 
-    Without `layers` it is the frame alone, everything around them: training runs the layers by
-    themselves (`agentic.network.stack`).
+    `blocks` are the layers. Stacked, as training uses them, they are one block whose arrays have an
+    axis of layers first; else they are a list, as acting uses them.
     """
 
-    def __init__(self, config: NetworkConfig, rngs: nnx.Rngs, layers: bool = True):
+    def __init__(self, config: NetworkConfig, rngs: nnx.Rngs, stacked: bool = True):
         self.config = config
         self.embedding = Embedding(config, rngs)
-        if layers:
-            self.blocks = nnx.List([BlockwiseBlock(config, rngs) for _ in range(config.layers)])
+        layers = [BlockwiseBlock(config, rngs) for _ in range(config.layers)]
+        stack = jax.tree.map(lambda *own: jnp.stack(own), *layers) if stacked else nnx.List(layers)
+        self.blocks = stack
         self.norm = nnx.LayerNorm(config.width, dtype=jnp.dtype(config.dtype), rngs=rngs)
         self.head = Head(config, rngs)
 
-    def __call__(self, chain: Chain | Window, key: jax.Array | None = None) -> jax.Array:
-        """Return the action at every step of a chain or window [B, n, T, ...]: [B, n, T, A].
+    def __call__(
+        self,
+        inputs: Inputs,
+        key: jax.Array | None = None,
+        remat: Remat = "block",
+        attention: Attention | None = None,
+        sequence: str | None = None,
+        gather: Callable[[BlockwiseBlock], BlockwiseBlock] | None = None,
+    ) -> jax.Array:
+        """Return the latents [B, N, W] of chunks, which actions are read from.
 
-        `key` turns dropout on.
+        Args:
+            inputs: chunks laid flat, in any order.
+            key: turns dropout on.
+            remat, attention, sequence, gather: how the layers are computed, as in
+                `agentic.network.stack.run_layers`.
         """
-        inputs, (batch, n, steps) = flatten(self.config, chain), chain.mask.shape
-        latents = self.latents(chain, key).reshape(batch, -1, self.config.width)
-        actions = self.decode(latents, inputs.observations)
-        return actions.reshape(batch, n, -1, actions.shape[-1])[:, :, :steps]
+        batch, count, m = inputs.place.shape
+        place = inputs.place.reshape(batch, count * m)
+        keys = None
+        if key is not None and self.config.dropout:
+            keys = token_keys(key, inputs.row, place)
+        x = run_layers(
+            self.blocks, self.embed(inputs, keys), place, keys, remat, attention, sequence, gather
+        )
+        return self.read(x, keys)
 
-    def latents(self, chain: Chain | Window, key: jax.Array | None = None) -> jax.Array:
-        """Return what each chunk's action is read from: [B, n, C, W]."""
-        x, place, keys = self.tokens(chain, key)
-        *block_keys, last = keys
-        for block, block_key in zip(self.blocks, block_keys, strict=True):
-            x = block(x, place, block_key)
-        latents = self.read(x, last)
-        return latents.reshape(x.shape[0], chain.mask.shape[1], -1, self.config.width)
+    def embed(self, inputs: Inputs, keys: jax.Array | None = None) -> jax.Array:
+        """Return embedded tokens [B, N * m, W]; their keys [B, N * m] turn dropout on."""
+        config, embed = self.config, self.embedding
+        tokens = [embed(letter, inputs.values[letter]) for letter in config.inputs]
+        x = sum(tokens)[..., None, :] if config.joint else jnp.stack(tokens, axis=-2)
+        x = embed.place(x, inputs.trajectory[..., None], inputs.chunk[..., None])
+        return dropout(x.reshape(x.shape[0], -1, config.width), config.dropout, fold(keys, 0))
+
+    def read(self, x: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Pick and norm the tokens that actions are read from: [B, N * m, W] -> [B, N, W]."""
+        config = self.config
+        offset = 0 if config.joint else config.inputs.index("s")
+        rows = slice(offset, None, config.tokens_per_chunk)
+        keys = None if keys is None else fold(keys[:, rows], 1)
+        return dropout(self.norm(x[:, rows]), config.dropout, keys)
 
     def decode(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
         """Return actions [B, N, c, A] from latents [B, N, W] and raw observations [B, N, c, O]."""
@@ -121,28 +149,3 @@ class AgenticTransformer(nnx.Module):
     def act(self, latents: jax.Array, observations: jax.Array) -> jax.Array:
         """Return actions [B, A] from latents [B, W] and raw observations [B, O]."""
         return self.head(latents, normalize(self.config, observations))
-
-    def tokens(self, chain: Chain | Window, key: jax.Array | None):
-        """Return embedded tokens [B, n*C*m, W], their places, and dropout keys: one a layer + 1."""
-        return self.embed(flatten(self.config, chain), key)
-
-    def embed(self, inputs: Inputs, key: jax.Array | None):
-        """Return embedded tokens [B, N*m, W], their places, and dropout keys: one a layer + 1."""
-        config, embed = self.config, self.embedding
-        keys = [None] * (config.layers + 2)
-        if key is not None:
-            keys = list(jax.random.split(key, config.layers + 2))
-        tokens = [embed(letter, inputs.values[letter]) for letter in config.inputs]
-        x = sum(tokens)[..., None, :] if config.joint else jnp.stack(tokens, axis=-2)
-        x = embed.place(x, inputs.trajectory[..., None], inputs.chunk[..., None])
-        batch, count, m = inputs.place.shape
-        x = dropout(x.reshape(batch, count * m, config.width), config.dropout, keys[0])
-        return x, inputs.place.reshape(batch, count * m), keys[1:]
-
-    def read(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Pick and norm the tokens that actions are read from: [B, N*m, W] -> [B, N, W]."""
-        config = self.config
-        m = config.tokens_per_chunk
-        offset = 0 if config.joint else config.inputs.index("s")
-        x = x.reshape(x.shape[0], -1, m, config.width)[:, :, offset]
-        return dropout(self.norm(x), config.dropout, key)

@@ -4,9 +4,10 @@ The mean is sum(w e) / sum(w) over everything, so parts that carry different wei
 sums and divided once: a mean of the parts' means would be another loss. The sum of weights depends
 on no parameter, so gradients of sums may be added up, too.
 
-On a mesh (`agentic.training.mesh`) every device computes its own part of the sums. Parameters are
-kept in shards and gathered where they are used; the transpose of that adds a gradient up over the
-devices of the axis and leaves each its shard (ZeRO-3, arXiv 1910.02054; FSDP, arXiv 2304.11277).
+Every device of the mesh (`agentic.training.mesh`) computes its own part of the sums; one device
+alone is a mesh. Parameters are kept in shards and gathered where they are used; the transpose of
+that adds a gradient up over the devices of the axis and leaves each its shard (ZeRO-3, arXiv
+1910.02054; FSDP, arXiv 2304.11277).
 """
 
 from collections.abc import Callable
@@ -17,84 +18,55 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from agentic.training.mesh import AXES, FSDP, parameter_specs
+from agentic.training.mesh import AXES, FSDP, batch_specs, parameter_specs
 
 # (parameters, batch, key) -> sum of weighted errors, sum of weights: float32 scalars
-Error = Callable[[Any, Any, jax.Array | None], tuple[jax.Array, jax.Array]]
-# (parameters, batch, key) -> mean error, its gradient
-Gradient = Callable[[Any, Any, jax.Array | None], tuple[jax.Array, Any]]
+ErrorSums = Callable[[Any, Any, jax.Array | None], tuple[jax.Array, jax.Array]]
 
 
 def mean_gradient(
-    error: Error, accumulate: int, parameters: Any, batch: Any, key: jax.Array | None
-) -> tuple[jax.Array, Any]:
-    """Return the mean error and its gradient, `accumulate` micro-batches one after another.
-
-    Args:
-        error: the sums over a part of the batch.
-        accumulate: micro-batches; memory for activations is that of one.
-        parameters: a pytree of arrays.
-        batch: a pytree of arrays [B, ...]; `accumulate` divides B.
-        key: drawn from anew in every micro-batch, or None.
-    """
-    zero = jnp.zeros((), jnp.float32)
-    total, weight, gradient = _sums(error, parameters, batch, key, accumulate, zero)
-    return _divide(total, weight, gradient)
-
-
-def mesh_gradient(
-    error: Error,
-    accumulate: int,
-    mesh: Mesh,
-    batch_spec: PartitionSpec,
+    sums: ErrorSums,
     parameters: Any,
     batch: Any,
     key: jax.Array | None,
+    mesh: Mesh,
+    accumulate: int = 1,
 ) -> tuple[jax.Array, Any]:
-    """Return what `mean_gradient` returns, computed by all devices of a mesh.
+    """Return the mean error over a batch and its gradient, computed by all devices of a mesh.
 
     Args:
-        error: as there, of one device: it is given that one's share of the parameters and of the
-            batch, and makes the former whole with `gather` where it uses them.
-        accumulate: micro-batches.
+        sums: those of one device: it is given that one's share of the parameters and of the batch,
+            and makes the former whole with `gather` where it uses them.
+        parameters: a pytree of global arrays, cut as `agentic.training.mesh.parameter_spec` says.
+        batch: a pytree of global arrays, cut as `agentic.training.mesh.batch_specs` says.
+        key: the same for all devices and micro-batches, or None.
         mesh: the devices.
-        batch_spec: how all arrays of the batch are cut.
-        parameters: global arrays, cut as `agentic.training.mesh.parameter_spec` says.
-        batch: global arrays; `accumulate` divides each device's rows.
-        key: every device draws its own from it: with dropout, another mesh drops other things out.
+        accumulate: micro-batches, one after another; memory for activations is that of one. It
+            divides each device's rows.
 
     Returns:
         The mean error, on every device, and the gradient, cut as the parameters are.
     """
-    specs = parameter_specs(mesh, parameters)
+    specs, everywhere = parameter_specs(mesh, parameters), PartitionSpec()
 
     def of_device(parameters: Any, batch: Any, key: jax.Array | None) -> tuple[jax.Array, Any]:
-        if key is not None:
-            key = jax.random.fold_in(key, lax.axis_index(AXES))
         # What varies over an axis is not summed over it until we say so: once, in the end.
         apart = jax.tree.map(
-            lambda x, spec: lax.pcast(x, _rest(spec), to="varying"), parameters, specs
+            lambda x, spec: lax.pcast(x, _axes_not_in(spec), to="varying"), parameters, specs
         )
-        # Another zero on every device, as far as the compiler knows.
-        zero = jnp.zeros((), jnp.float32) * lax.axis_index(AXES).astype(jnp.float32)
-        total, weight, gradient = _sums(error, apart, batch, key, accumulate, zero)
-        gradient = jax.tree.map(lambda x, spec: lax.psum(x, _rest(spec)), gradient, specs)
+        total, weight, gradient = _accumulated(sums, apart, batch, key, accumulate)
+        gradient = jax.tree.map(lambda x, spec: lax.psum(x, _axes_not_in(spec)), gradient, specs)
         total, weight = lax.psum((total, weight), AXES)
-        return _divide(total, weight, gradient)
+        weight = jnp.maximum(weight, 1.0)
+        return total / weight, jax.tree.map(lambda x: x / weight, gradient)
 
-    everywhere = PartitionSpec()
     return jax.shard_map(
         of_device,
         mesh=mesh,
-        in_specs=(specs, batch_spec, everywhere),
+        in_specs=(specs, batch_specs(batch), everywhere),
         out_specs=(everywhere, specs),
         check_vma=True,
     )(parameters, batch, key)
-
-
-def _rest(spec: PartitionSpec) -> tuple[str, ...]:
-    """Return the axes that an array is not cut along."""
-    return tuple(axis for axis in AXES if axis not in spec)
 
 
 def gather(shares: Any, specs: Any) -> Any:
@@ -108,33 +80,31 @@ def gather(shares: Any, specs: Any) -> Any:
     return jax.tree.map(whole, shares, specs)
 
 
-def _sums(error: Error, parameters: Any, batch: Any, key, accumulate: int, zero) -> tuple:
-    """Return the sums of errors and of weights, and the gradient of the first.
+def _axes_not_in(spec: PartitionSpec) -> tuple[str, ...]:
+    """Return the axes that an array is not cut along."""
+    return tuple(axis for axis in AXES if axis not in spec)
 
-    Inside shard_map all that is added up, `zero` too, varies over all axes.
-    """
 
-    def part(batch: Any, key: jax.Array | None) -> tuple:
-        value = jax.value_and_grad(lambda p: error(p, batch, key), has_aux=True)(parameters)
+def _accumulated(
+    sums: ErrorSums, parameters: Any, batch: Any, key: jax.Array | None, accumulate: int
+) -> tuple:
+    """Return one device's sums of errors and of weights, and the gradient of the first."""
+
+    def part(batch: Any) -> tuple:
+        value = jax.value_and_grad(lambda p: sums(p, batch, key), has_aux=True)(parameters)
         (total, weight), gradient = value
-        return zero + total, zero + weight, gradient
+        return total, weight, gradient
 
     if accumulate == 1:
-        return part(batch, key)
+        return part(batch)
 
     def split(x: jax.Array) -> jax.Array:
         return x.reshape(accumulate, x.shape[0] // accumulate, *x.shape[1:])
 
-    def add(sums: tuple, step: tuple) -> tuple:
-        index, batch = step
-        own = None if key is None else jax.random.fold_in(key, index)
-        return jax.tree.map(jnp.add, sums, part(batch, own)), None
+    def add(totals: tuple, batch: Any) -> tuple:
+        return jax.tree.map(jnp.add, totals, part(batch)), None
 
-    parts = jnp.arange(accumulate), jax.tree.map(split, batch)
+    # Another zero on every device, as far as the compiler knows: all that is added up varies.
+    zero = jnp.zeros((), jnp.float32) * lax.axis_index(AXES).astype(jnp.float32)
     nothing = zero, zero, jax.tree.map(lambda x: lax.full_like(x, 0), parameters)
-    return lax.scan(add, nothing, parts)[0]
-
-
-def _divide(total: jax.Array, weight: jax.Array, gradient: Any) -> tuple[jax.Array, Any]:
-    weight = jnp.maximum(weight, 1.0)
-    return total / weight, jax.tree.map(lambda x: x / weight, gradient)
+    return lax.scan(add, nothing, jax.tree.map(split, batch))[0]

@@ -4,11 +4,13 @@
     fsdp       rows of the batch too, and parameters and optimiser state in shards
     sequence   the chunks of every row, dealt so that each device has as much causal work
 
-Axis letters: B chains of a batch, N chunks of a chain.
+One device is a mesh, too: of size 1 along every axis. Axis letters: B chains of a batch, N chunks
+of a chain.
 """
 
 import difflib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from agentic.errors import AgenticError
-from agentic.network.stack import LAYERS
+from agentic.network.parameters import LAYERS
 
 # Rows of the batch lie over both, chunks of a row over the third.
 ROWS, SEQUENCE, FSDP = ("data", "fsdp"), "sequence", "fsdp"
@@ -161,23 +163,32 @@ def process_share(mesh: Mesh) -> tuple[int, int]:
     """
     rows = mesh.shape["data"] * mesh.shape[FSDP]
     places = NamedSharding(mesh, PartitionSpec(ROWS)).addressable_devices_indices_map((rows,))
-    bounds = [place.indices(rows)[:2] for (place,) in places.values()]
+    return part_of(rows, [place for (place,) in places.values()])
+
+
+def part_of(rows: int, mine: Sequence[slice]) -> tuple[int, int]:
+    """Return (index, count) of the equal part of `rows` that is `mine`, or (0, 1)."""
+    bounds = [place.indices(rows)[:2] for place in mine]
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     size = high - low
     return (low // size, rows // size) if rows % size == 0 and low % size == 0 else (0, 1)
 
 
-def place_batch(batch: Any, spec: PartitionSpec, mesh: Mesh) -> Any:
+def batch_specs(batch: Any) -> Any:
+    """Return how every array of a batch is cut: [B, ...] by rows, [B, N, ...] by chunks, too."""
+    return jax.tree.map(lambda x: PartitionSpec(*(ROWS, SEQUENCE)[: x.ndim]), batch)
+
+
+def place_batch(batch: Any, mesh: Mesh) -> Any:
     """Return a batch as global arrays on the mesh, from what `process_share` made this one draw.
 
     Args:
         batch: a pytree of host arrays [B / count, ...].
-        spec: how all of them are cut.
         mesh: the devices.
     """
     index, count = process_share(mesh)
 
-    def put(array: np.ndarray) -> jax.Array:
+    def put(array: np.ndarray, spec: PartitionSpec) -> jax.Array:
         rows, first = len(array) * count, len(array) * index
 
         def piece(where: tuple[slice, ...]) -> np.ndarray:
@@ -187,4 +198,4 @@ def place_batch(batch: Any, spec: PartitionSpec, mesh: Mesh) -> Any:
         sharding = NamedSharding(mesh, spec)
         return jax.make_array_from_callback((rows, *array.shape[1:]), sharding, piece)
 
-    return jax.tree.map(put, batch)
+    return jax.tree.map(put, batch, batch_specs(batch))

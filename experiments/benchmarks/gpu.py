@@ -44,6 +44,7 @@ from agentic.bench.train import flops
 from agentic.network.config import PRESETS
 from agentic.network.stack import Remat
 from agentic.training.loop import TrainingConfig, initial_state
+from agentic.training.mesh import MeshShape, make_mesh
 from agentic.training.run import write_json
 
 # Dense bfloat16 TFLOP/s by the vendor's data sheets, by a part of the device's name.
@@ -207,7 +208,7 @@ def training(model: str, n: int, steps: int, remat: Remat, repeats: int, peak: f
     if model != name:
         width = PRESETS[name].width
         config = dataclasses.replace(config, heads=width // 128)
-    state = initial_state(config, TrainingConfig(loss="all"))
+    state = initial_state(config, TrainingConfig(loss="all"), make_mesh(MeshShape()))
     batch = jax.tree.map(jnp.asarray, chain(config, 1))
     started = time.perf_counter()
     with jax.numpy_dtype_promotion("standard"):

@@ -16,7 +16,7 @@ from agentic.methods import METHODS
 from agentic.methods.method import config_of, configure
 from agentic.methods.train import load_policy, train
 from agentic.methods.transformer import attends_slowly
-from agentic.network.stack import initialize, unstack
+from agentic.network.parameters import initialize, unstack
 from agentic.training import checkpoint
 from agentic.training.learner import Batch, NonFiniteLoss
 from agentic.training.run import keep

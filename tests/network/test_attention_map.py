@@ -7,7 +7,8 @@ from support.synthetic import LENGTHS, chain, parameters, policy_config, with_ga
 
 from agentic.errors import AgenticError
 from agentic.network.attention_map import attention_map, uniform_attention_map
-from agentic.network.stack import bind, split_layers
+from agentic.network.parameters import bind, unstack
+from agentic.network.tokens import flatten
 
 
 def _inputs(config, weights, batch):
@@ -15,9 +16,9 @@ def _inputs(config, weights, batch):
 
     @jax.jit
     def layers(weights, batch):
-        model = bind(config, weights)
-        x, place, _ = model.tokens(batch, None)
-        inputs = [x]
+        model, flat = bind(config, unstack(weights)), flatten(config, batch)
+        inputs = [model.embed(flat)]
+        place = flat.place.reshape(inputs[0].shape[:2])
         for block in list(model.blocks)[:-1]:
             inputs.append(block(inputs[-1], place))
         return inputs
@@ -54,7 +55,7 @@ def test_map_is_the_softmax_written_out(layout, layers):
     batch, weights = chain(), parameters(config)
     found = np.asarray(attention_map(config, weights, batch))
     assert found.shape == (config.layers, 2, config.heads, 3, 3)
-    blocks = split_layers(weights["blocks"])
+    blocks = unstack(weights)["blocks"]
     for layer, x in enumerate(_inputs(config, weights, batch)):
         for row, lengths in enumerate(LENGTHS):
             expected = _softmax_map(config, blocks[layer], x[row], lengths)
@@ -67,7 +68,7 @@ def test_a_narrow_head_holds_a_long_chain():
     lengths = np.array([[2, 3, 1, 7, 5, 4]])
     batch, weights = chain(lengths), parameters(config)
     [x] = _inputs(config, weights, batch)
-    [block] = split_layers(weights["blocks"])
+    block = unstack(weights)["blocks"][0]
     expected = _softmax_map(config, block, x[0], lengths[0])
     np.testing.assert_allclose(attention_map(config, weights, batch)[0, 0], expected, atol=1e-5)
 

@@ -25,14 +25,13 @@ def test_a_chunk_holds_its_own_steps_and_zeros_where_there_are_none(name):
         np.testing.assert_array_equal(chunks.actions[step], chain.actions[b, k, t])
         assert chunks.rewards[step] == chain.rewards[b, k, t]
         assert chunks.completions[step] == chain.completions[b, k, t]
-        np.testing.assert_allclose(chunks.every_observation[step], observations[b, k, t], atol=1e-6)
         if t % c == 0:
             np.testing.assert_allclose(chunks.observations[place], observations[b, k, t], atol=1e-6)
             to_go = chain.returns_to_go[b, k, t] / norm.return_scale
             np.testing.assert_allclose(chunks.returns_to_go[place], to_go, rtol=1e-6)
     assert chunks.mask.sum() == chain.mask.sum()
     absent = ~chunks.mask
-    for values in (chunks.actions, chunks.rewards, chunks.completions, chunks.every_observation):
+    for values in (chunks.actions, chunks.rewards, chunks.completions):
         assert not values[absent].any()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import policy_oracle, synthetic
 
-from agentic.network.stack import bind, count, initialize, unstack
+from agentic.network.parameters import count, initialize, unstack
 
 
 @pytest.mark.parametrize("layout", synthetic.LAYOUTS)
@@ -43,7 +43,9 @@ def jacobian(layout: str):
 
     @jax.jit
     def differentiate(floats):
-        return jax.jacrev(lambda x: bind(config, parameters)(chain._replace(**x)))(floats)
+        return jax.jacrev(lambda x: synthetic.actions(config, parameters, chain._replace(**x)))(
+            floats
+        )
 
     fields = chain._asdict()
     fields.pop("mask")
@@ -103,7 +105,7 @@ def test_dropout_acts_only_with_a_key_and_each_key_its_own_way():
     plain = synthetic.policy_config("1")
     without = synthetic.forward(plain)(parameters, chain)
     np.testing.assert_array_equal(synthetic.forward(config)(parameters, chain), without)
-    run = jax.jit(lambda key: bind(config, parameters)(chain, key))
+    run = jax.jit(lambda key: synthetic.actions(config, parameters, chain, key))
     first, second = run(jax.random.key(0)), run(jax.random.key(1))
     assert (first != second).any()
     assert (first != without).any()
@@ -134,14 +136,12 @@ def test_parameters_are_float32_start_small_and_follow_their_key():
     assert 0.015 < np.std(kernel) < 0.025
 
 
-def test_layers_act_alike_stacked_and_unstacked():
+def test_unstacked_layers_are_those_of_the_stack():
     """Layer after layer, and what is unstacked stays as it is."""
     config = synthetic.policy_config("1", layers=3)
-    parameters, chain = synthetic.parameters(config), synthetic.chain()
+    parameters = synthetic.parameters(config)
     apart = unstack(parameters)
     assert unstack(apart) is apart
     for index, layer in apart["blocks"].items():
         own = jax.tree.map(lambda x, index=index: x[index], parameters["blocks"])
         jax.tree.map(np.testing.assert_array_equal, layer, own)
-    run = synthetic.forward(config)
-    np.testing.assert_array_equal(run(apart, chain), run(parameters, chain))

@@ -7,7 +7,7 @@ from agentic.bench.memory import VARIANTS
 from agentic.bench.memory import network as benchmarked
 from agentic.errors import AgenticError
 from agentic.network.config import PRESETS, NetworkConfig
-from agentic.network.stack import count, initialize
+from agentic.network.parameters import count, initialize
 
 
 @pytest.mark.parametrize("name, millions", [("20m", 20), ("100m", 100)])

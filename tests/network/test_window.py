@@ -1,4 +1,6 @@
-"""A policy makes of a window the tokens that the whole chain has there."""
+"""A network makes of a window the tokens that the whole chain has there."""
+
+from functools import partial
 
 import jax
 import numpy as np
@@ -6,8 +8,9 @@ import pytest
 from support import compiling, synthetic
 
 from agentic.dataset import ChainSampler, Dataset
-from agentic.network.stack import bind
-from agentic.training.loop import chain_loss
+from agentic.network.parameters import bind
+from agentic.network.tokens import flatten
+from agentic.training.batch import make_batch
 from agentic.trajectory import Trajectory
 
 
@@ -43,9 +46,10 @@ def test_the_tokens_of_a_window_are_those_of_the_whole_chain_there(layout):
 
     @jax.jit
     def tokens(batch):
-        x, place, _ = bind(config, synthetic.parameters(config)).tokens(batch, None)
+        inputs = flatten(config, batch)
+        x = bind(config, synthetic.parameters(config)).embed(inputs)
         x = x.reshape(*batch.mask.shape[:2], -1, m, config.width)
-        return x, place.reshape(x.shape[:-1])
+        return x, inputs.place.reshape(x.shape[:-1])
 
     starts = set()
     for step in range(6):
@@ -61,25 +65,20 @@ def test_the_tokens_of_a_window_are_those_of_the_whole_chain_there(layout):
 
 @pytest.mark.parametrize("loss", ["all", "last"])
 @pytest.mark.parametrize("layout", ["5", "chunk of 3"])
-def test_a_window_as_long_as_the_episodes_has_the_loss_of_the_chain(layout, loss):
+def test_a_window_as_long_as_the_episodes_is_the_batch_of_the_chain(layout, loss):
     config = synthetic.policy_config(layout)
     whole, cut = samplers(config, dataset(6, 5, 6, 6), 6)
-    parameters = synthetic.parameters(config)
-    ours, theirs = (
-        jax.jit(lambda batch: chain_loss(config, parameters, batch, loss, None))(sampler(0))
-        for sampler in (cut, whole)
-    )
-    assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+    made = jax.jit(partial(make_batch, config, loss, 1))
+    ours, theirs = (made(sampler(0)) for sampler in (cut, whole))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_chains_compile_as_if_there_were_no_windows():
     """Only a window's program knows its start: a chain's has as many inputs as a chain."""
     config, data = synthetic.policy_config("chunk of 3"), dataset(6, 6, 6)
-    parameters = synthetic.parameters(config)
     whole, cut = (sampler(0) for sampler in samplers(config, data, 3))
 
     def inputs(batch) -> int:
-        step = jax.make_jaxpr(lambda batch: chain_loss(config, parameters, batch, "all", None))
-        return len(step(batch).in_avals)
+        return len(jax.make_jaxpr(partial(make_batch, config, "all", 1))(batch).in_avals)
 
     assert (inputs(whole), inputs(cut)) == (6, 10)

@@ -8,7 +8,7 @@ Episodes are lists of unpadded Chains [T_k, ...], as `synthetic.episodes` return
 import jax
 import numpy as np
 
-from agentic.network.stack import unstack
+from agentic.network.parameters import unstack
 
 
 def actions(config, parameters, episodes, first=0):

@@ -1,6 +1,6 @@
 """Small chains, parameters and data sets that several test modules share."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import numpy as np
@@ -8,8 +8,8 @@ import numpy as np
 from agentic import hindsight
 from agentic.dataset.dataset import Dataset
 from agentic.network.config import NetworkConfig, Normalization
-from agentic.network.stack import bind, initialize, unstack
-from agentic.training.mesh import LAYERS
+from agentic.network.parameters import LAYERS, bind, initialize, unstack
+from agentic.training.batch import Batch, make_batch
 from agentic.trajectory import Chain, Trajectory
 
 OBSERVATIONS, ACTIONS, STEPS = 4, 2, 7
@@ -55,7 +55,22 @@ def parameters(config: NetworkConfig) -> dict:
 @lru_cache(maxsize=32)
 def forward(config: NetworkConfig):
     """Return the compiled forward pass: (parameters, chain) -> actions [B, n, T, A]."""
-    return jax.jit(lambda parameters, chain: bind(config, parameters)(chain))
+    return jax.jit(partial(actions, config))
+
+
+def actions(config: NetworkConfig, parameters: dict, chain: Chain, key: jax.Array | None = None):
+    """Return the action of every step of a chain, as training computes it: [B, n, T, A]."""
+    network, batch = bind(config, parameters), make_batch(config, "all", 1, chain)
+    found = network.decode(network(batch.inputs, key), batch.observations)
+    rows, n, steps = chain.mask.shape
+    return found.reshape(rows, n, -1, found.shape[-1])[:, :, :steps]
+
+
+def reordered(batch: Batch, order: np.ndarray) -> Batch:
+    """Return a batch of which all chunks are decoded with its chunks in another order."""
+    row, rest = batch.inputs.row, batch._replace(inputs=batch.inputs._replace(row=None))
+    moved = jax.tree.map(lambda x: x[:, order], rest)
+    return moved._replace(inputs=moved.inputs._replace(row=row))
 
 
 def chain(lengths: np.ndarray = LENGTHS, steps: int = STEPS, seed: int = 0, **options) -> Chain:

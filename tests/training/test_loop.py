@@ -1,22 +1,26 @@
-"""The loss is its definition on unpadded steps; a step decays and compiles as it says."""
+"""A step decays, compiles once and counts as it says."""
+
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import compiling, policy_oracle, synthetic
+from support import compiling, synthetic
 
 from agentic.errors import AgenticError
+from agentic.training.batch import batch_maker
 from agentic.training.loop import (
     TrainingConfig,
-    chain_loss,
     initial_state,
     make_optimizer,
     make_step,
     schedule,
 )
+from agentic.training.mesh import MeshShape, make_mesh, place_batch, state_sharding
 
-GOLDEN = {"all": 0.6826137, "last": 0.7270839}
+CONFIG = synthetic.policy_config("chunk of 3", layers=1)
+ONE = make_mesh(MeshShape())
 TRAINING = TrainingConfig(steps=4, log_every=1, checkpoint_every=2, warmup=1)
 
 
@@ -27,83 +31,31 @@ def compiled_plainly():
 
 
 @pytest.fixture(scope="module")
-def losses():
-    """Return {loss: (parameters, chain) -> value}, compiled once."""
-    config = synthetic.policy_config("chunk of 3")
-    return {
-        name: jax.jit(lambda p, chain, name=name: chain_loss(config, p, chain, name, None))
-        for name in ("all", "last")
-    }
-
-
-@pytest.fixture(scope="module")
 def compiled():
     """Return a step that is compiled once, and a function that makes fresh states for it."""
-    config = synthetic.policy_config("chunk of 3", layers=1)
-    first = jax.device_get(initial_state(config, TRAINING))
-    return make_step(config, TRAINING), lambda: jax.tree.map(jnp.asarray, first)
+    first = jax.device_get(initial_state(CONFIG, TRAINING, ONE))
+    places = state_sharding(ONE, first)
+    return make_step(CONFIG, TRAINING, ONE), lambda: jax.device_put(first, places)
 
 
-# One present trajectory, absent ones, ragged ones: each weighs by its steps.
-@pytest.mark.parametrize("lengths", [synthetic.LENGTHS, np.array([[4, 0, 0], [7, 2, 0]])])
-def test_loss_is_the_mean_over_existing_steps(losses, lengths):
-    config = synthetic.policy_config("chunk of 3")
-    parameters, chain = synthetic.parameters(config), synthetic.chain(lengths)
-    errors = {"all": [], "last": []}
-    for row in range(len(lengths)):
-        episodes = synthetic.episodes(chain, row)
-        predicted = policy_oracle.actions(config, parameters, episodes)
-        squares = [(p - e.actions) ** 2 for p, e in zip(predicted, episodes, strict=True)]
-        errors["all"] += [step for episode in squares for step in episode]
-        errors["last"] += list(squares[-1])
-    for name, steps in errors.items():
-        for batch in (chain, synthetic.with_garbage(chain)):
-            assert losses[name](parameters, batch) == pytest.approx(np.mean(steps), rel=1e-5)
+@lru_cache
+def maker():
+    return batch_maker(CONFIG, TRAINING.loss, ONE)
 
 
-def test_loss_on_the_golden_batch(losses):
-    config = synthetic.policy_config("chunk of 3")
-    actual = {
-        name: float(loss(synthetic.parameters(config), synthetic.chain()))
-        for name, loss in losses.items()
-    }
-    assert actual == pytest.approx(GOLDEN, rel=1e-4), (
-        "The loss on one fixed batch with fixed parameters has changed: what the model computes, "
-        "how a chain becomes tokens or how the loss is averaged is no longer what earlier runs "
-        "were trained with, so their checkpoints act differently now. If that is meant, say so in "
-        f"CHANGELOG.md and set GOLDEN to {actual}."
-    )
+def batch(index: int):
+    """Return the batch of a step, on the device."""
+    return place_batch(maker()(synthetic.chain(seed=index)), ONE)
 
 
 def test_a_step_compiles_once_and_counts(compiled):
     step, fresh = compiled
     state = fresh()
     for index in range(3):
-        state, metrics = step(state, synthetic.chain(seed=index))
+        state, metrics = step(state, batch(index))
     assert int(state.step) == 3
     assert step._cache_size() == 1
     assert metrics.loss.dtype == metrics.gradient_norm.dtype == jnp.float32
-
-
-def test_half_precision_with_dropout_trains_as_a_function_of_the_step():
-    config = synthetic.policy_config("1", dtype="bfloat16", dropout=0.5)
-    first, batch = jax.device_get(initial_state(config, TRAINING)), synthetic.chain()
-    step = make_step(config, TRAINING)
-
-    def loss(number: int) -> float:
-        state = first._replace(step=np.int32(number))
-        return float(step(jax.tree.map(jnp.asarray, state), batch)[1].loss)
-
-    # In bfloat16 flax's layer norm relies on implicit promotion; our own code does not.
-    with jax.numpy_dtype_promotion("standard"):
-        state, _ = step(jax.tree.map(jnp.asarray, first), batch)
-        state, metrics = step(state, batch)
-        losses = loss(7), loss(7), loss(8)
-    assert np.isfinite(metrics).all()
-    leaves = zip(*map(jax.tree.leaves, (first.parameters, state.parameters)), strict=True)
-    assert all(new.dtype == jnp.float32 and (old != new).any() for old, new in leaves)
-    # A resumed run drops out what the first one would have.
-    assert losses[0] == losses[1] != losses[2]
 
 
 def test_weight_decay_shrinks_kernels_and_nothing_else():

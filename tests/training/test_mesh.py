@@ -1,7 +1,5 @@
 """A mesh is what its words say, or one sentence says why not; every array has its place on it."""
 
-from types import SimpleNamespace
-
 import jax
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from agentic.training.mesh import (
     make_mesh,
     parameter_spec,
     parameter_specs,
+    part_of,
     place_batch,
     process_share,
 )
@@ -96,39 +95,26 @@ def test_stacked_layers_are_cut_as_each_of_them_would_be():
 def test_a_batch_lies_in_rows_and_pieces_of_rows():
     mesh = make_mesh(MeshShape(data=2, fsdp=2, sequence=2))
     assert process_share(mesh) == (0, 1)
-    batch = {"a": np.arange(4 * 6).reshape(4, 6), "b": np.zeros((4, 2, 3), bool)}
-    placed = place_batch(batch, PartitionSpec(("data", "fsdp"), "sequence"), mesh)
+    batch = {"a": np.arange(4 * 6).reshape(4, 6), "b": np.zeros((4, 2, 3), bool), "c": np.arange(4)}
+    placed = place_batch(batch, mesh)
     for shard in placed["a"].addressable_shards:
         row, piece = divmod(int(np.argwhere(mesh.devices.reshape(-1) == shard.device)[0, 0]), 2)
         np.testing.assert_array_equal(
             shard.data, batch["a"][row : row + 1, 3 * piece : 3 * piece + 3]
         )
+    numbers = [shard.data.tolist() for shard in placed["c"].addressable_shards]
+    assert numbers == [[row] for row in (0, 0, 1, 1, 2, 2, 3, 3)]
     jax.tree.map(np.testing.assert_array_equal, placed, batch)
 
 
 def test_processes_draw_the_rows_of_their_devices():
-    class Sharding:
-        """The devices of one process among those of a mesh."""
-
-        def __init__(self, mine):
-            self.mine = mine
-
-        def __call__(self, mesh, spec):
-            return self
-
-        def addressable_devices_indices_map(self, shape):
-            return {row: (slice(row, row + 1),) for row in self.mine}
-
-    mesh = SimpleNamespace(shape={"data": 2, "fsdp": 4})
-
-    with pytest.MonkeyPatch.context() as patch:
-        for mine, share in [
-            ([0, 1, 2, 3], (0, 2)),
-            ([4, 5, 6, 7], (1, 2)),
-            ([6, 7], (3, 4)),
-            ([3], (3, 8)),
-            (range(8), (0, 1)),
-            ([1, 2], (0, 1)),  # no such part: all rows are drawn and these are taken of them
-        ]:
-            patch.setattr("agentic.training.mesh.NamedSharding", Sharding(mine))
-            assert process_share(mesh) == share
+    """Of eight rows in all, one for each device."""
+    for mine, share in [
+        ([0, 1, 2, 3], (0, 2)),
+        ([4, 5, 6, 7], (1, 2)),
+        ([6, 7], (3, 4)),
+        ([3], (3, 8)),
+        (range(8), (0, 1)),
+        ([1, 2], (0, 1)),  # no such part: all rows are drawn and these are taken of them
+    ]:
+        assert part_of(8, [slice(row, row + 1) for row in mine]) == share
