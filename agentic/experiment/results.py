@@ -1,12 +1,12 @@
-"""What an experiment found, as files that are committed and as what reports are written from.
+"""The results of an experiment: committed files, from which reports are written.
 
     results.jsonl    one line per evaluated episode, with its cell
     cells.jsonl      one line per finished cell: config.json without the data's returns and the
-                     normalisation, seconds, what evaluated it, and its learning curve
-    data.jsonl       one line per data set and task: where it comes from, and every return
+                     normalisation, seconds, the versions that evaluated it, its learning curve
+    data.jsonl       one line per data set and task: its origin and every return
 
-Cells whose run folders are not here keep the lines that are committed, so that a clone writes the
-same report.
+Cells without a run folder on this machine keep their committed lines, so a clone writes the same
+report.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from agentic.training.earlier import in_todays_words
 from agentic.training.run import read_config, read_jsonl, write_jsonl
 
 EPISODES, CELLS, DATA = "results.jsonl", "cells.jsonl", "data.jsonl"
-# Points of a learning curve that are kept.
+# A learning curve is thinned to so many points.
 POINTS = 50
 
 
@@ -36,8 +36,8 @@ POINTS = 50
 class Results:
     """The finished cells of an experiment, in its order.
 
-    cells are the lines of cells.jsonl by name, records those of results.jsonl, data those of
-    data.jsonl; `other` names cells that were run with other settings than experiment.py has now.
+    `cells` are the lines of cells.jsonl by name, `records` those of results.jsonl, `data` those of
+    data.jsonl. `other` names cells whose settings were not those of today's experiment.py.
     """
 
     experiment: Experiment
@@ -53,7 +53,7 @@ class Results:
         return next(line for line in self.data if (line["task"], line["fingerprint"]) == wanted)
 
     def seconds_of(self, name: str) -> float:
-        """Return the seconds that a cell took."""
+        """Return how many seconds a cell took."""
         return sum(self.cells[name]["seconds"].values())
 
     def records_of(self, **fields) -> list[dict]:
@@ -75,9 +75,9 @@ class Results:
         return found
 
     def table(self, **fields) -> np.ndarray:
-        """Return the returns [contexts, episodes] of the episodes with these fields, one a place.
+        """Return the returns [contexts, episodes] of the episodes with these fields.
 
-        Raises AgenticError where the fields name two episodes of one place, or none.
+        Raises AgenticError if two episodes share a place, or if there is none.
         """
         found = self.records_of(**fields)
         if not found:
@@ -92,7 +92,7 @@ class Results:
         return returns
 
     def runs(self, names: Sequence[str] | None = None) -> list[Run]:
-        """Return cells, by default all, as reports read run folders."""
+        """Return cells, by default all, in the form in which reports read run folders."""
         found = []
         for name in self.cells if names is None else names:
             line = in_todays_words(self.cells[name])
@@ -127,7 +127,7 @@ def update_results(experiment: Experiment, folder: Path, root: Path) -> Results:
 
 
 def read_results(experiment: Experiment, folder: Path) -> Results:
-    """Return the results that lie in the experiment's folder."""
+    """Return the committed results of an experiment's folder."""
     lines = {line["cell"]: line for line in read_jsonl(folder / CELLS)}
     cells = {cell.name: lines[cell.name] for cell in experiment.cells if cell.name in lines}
     records = [r for r in read_jsonl(folder / EPISODES) if r["cell"] in cells] if cells else []
@@ -136,10 +136,10 @@ def read_results(experiment: Experiment, folder: Path) -> Results:
 
 
 def _others(experiment: Experiment, cells: dict[str, dict]) -> tuple[str, ...]:
-    """Return the cells that were run with other settings than they have now."""
+    """Return the cells whose settings were not those that they have now."""
     found = []
     for name, line in cells.items():
-        # Where the data lie makes no other run.
+        # The place of the data does not matter.
         before, now = config_of(in_todays_words(line)), experiment.part(name).config
         if replace(before, data=now.data) != now:
             found.append(name)
@@ -183,14 +183,14 @@ def _finished(experiment: Experiment, cell: Cell, root: Path) -> tuple[dict, lis
 
 
 def _curve(metrics: Sequence[dict]) -> list[list[float]]:
-    """Return [step, loss] of at most POINTS lines, spread evenly and with the last."""
+    """Return [step, loss] of at most POINTS lines, evenly spaced and including the last."""
     every = -(-len(metrics) // POINTS)
     kept = list(metrics[::-1][::every])[::-1] if metrics else []
     return [[line["step"], float(f"{line['loss']:.5g}")] for line in kept]
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as it may be committed: below the working directory, or its last part."""
+    """Return a path that may be committed: relative to the working directory, or its last part."""
     try:
         return str(Path(path).resolve().relative_to(Path.cwd().resolve()))
     except ValueError:

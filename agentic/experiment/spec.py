@@ -1,7 +1,4 @@
-"""What an experiment consists of; FOLDER/experiment.py builds one under the name EXPERIMENT.
-
-FOLDER/experiment.py to an Experiment.
-"""
+"""The parts of an experiment, and how FOLDER/experiment.py is read, which defines EXPERIMENT."""
 
 import importlib.util
 import sys
@@ -18,7 +15,7 @@ from agentic.errors import AgenticError, closest
 from agentic.methods.method import RunConfig
 from agentic.simulation.tasks import get_task
 
-# Below the root: collected data, and what a cluster's jobs leave. No cell can be called so.
+# Folders below the root, for collected data and for files of cluster jobs; not names of cells.
 DATA, JOBS = "data", "jobs"
 
 
@@ -28,12 +25,13 @@ class Cell:
 
     Attributes:
         name: of the run folder.
-        config: what is trained; its `data` is a path, or the name of one of the experiment's data
+        config: of the training; its `data` is a path or the name of one of the experiment's data
             sets.
-        memories: what the policy keeps between episodes; one evaluation each.
-        target_factors: multiples of the data's best return to condition on; one evaluation each.
-        random_policy: whether random actions are evaluated as well.
-        contexts: how many of the experiment's evaluation seeds are used, the first ones.
+        memories: memories to evaluate the policy with, one evaluation each.
+        target_factors: multiples of the data's best return that serve as target return, one
+            evaluation each.
+        random_policy: whether random actions are evaluated too.
+        contexts: how many of the experiment's evaluation seeds are used, from the first on.
     """
 
     name: str
@@ -46,12 +44,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Collected:
-    """A data set: ExoRL's own files where they were downloaded, else collected once for all cells.
+    """A data set for all cells: ExoRL's own files if they were downloaded, else collected once.
 
     Attributes:
-        name: of its folder; what the configurations of cells name as their data.
-        collection: what is collected; its task's domain and its explorer name ExoRL's data set.
-        tasks: what cells learn from it, all of one domain.
+        name: of its folder; the configurations of cells give it as their data.
+        collection: how it is collected; domain and explorer also name ExoRL's own data set.
+        tasks: the tasks that cells learn from it, all of one domain.
     """
 
     name: str
@@ -60,7 +58,7 @@ class Collected:
 
     @property
     def published(self) -> DataSet | None:
-        """ExoRL's data set of this domain and algorithm, if there is one."""
+        """ExoRL's own data set of this domain and algorithm, if there is one."""
         domain = get_task(self.collection.task).domain
         if domain in DOMAINS and self.collection.explorer in ALGORITHMS:
             return find_data_set(domain, self.collection.explorer)
@@ -69,15 +67,15 @@ class Collected:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All cells of one question, how they are evaluated, and how the answer is written.
+    """The cells that answer one question, how they are evaluated, and how the answer is written.
 
     Attributes:
-        cells: what is trained.
-        episodes: in one context of every evaluation.
+        cells: the training runs.
+        episodes: number of episodes in each context of an evaluation.
         seeds: evaluation seeds, one context each.
         report: called with the experiment's folder and its `agentic.experiment.results.Results`;
             writes report.md and figures.
-        data: data sets that cells name.
+        data: the data sets that cells name.
     """
 
     cells: Sequence[Cell]
@@ -98,21 +96,21 @@ class Experiment:
 
     @cached_property
     def by_name(self) -> dict[str, Cell | Collected]:
-        """Every cell and data set by its name, data sets first."""
+        """All data sets and cells by name, data sets first."""
         return {part.name: part for part in (*self.data, *self.cells)}
 
     def part(self, name: str) -> Cell | Collected:
-        """Return the cell or data set of this name, or raise AgenticError with the closest."""
+        """Return the cell or data set of this name, or raise AgenticError with the closest name."""
         if name not in self.by_name:
-            raise AgenticError(f"{name!r} is no cell of this experiment; {self._closest(name)}.")
+            raise AgenticError(f"this experiment has no cell {name!r}; {self._closest(name)}.")
         return self.by_name[name]
 
     def needs(self, cell: Cell) -> str | None:
-        """Return the name of the data set that a cell learns from; None for one at a path."""
+        """Return the name of the data set that a cell learns from; None if it names a path."""
         return cell.config.data if cell.config.data in {d.name for d in self.data} else None
 
     def select(self, patterns: Sequence[str] = ()) -> list[Cell]:
-        """Return the cells whose names match one of the patterns, by default all.
+        """Return the cells whose names match one of the patterns; without patterns, all cells.
 
         Raises AgenticError for a pattern that matches none.
         """
@@ -127,7 +125,7 @@ class Experiment:
         names = [cell.name for cell in self.cells]
         if len(names) <= 12:
             return closest(name, names)
-        # Of a hundred names the first few show how they are made.
+        # A hundred names are too many; the first few show their form.
         hint = closest(name, names).partition("valid:")[0]
         return f"{hint}there are {len(names)}, such as {', '.join(names[:4])}"
 
@@ -139,16 +137,16 @@ RUNS = Path("runs")
 def load_experiment(folder: str | Path) -> Experiment:
     """Return the EXPERIMENT of FOLDER/experiment.py, or raise AgenticError, one sentence.
 
-    The file is Python and is executed: run experiments that you trust.
+    The file is Python code and is executed, so load only experiments that you trust.
     """
     folder = Path(folder)
     path = folder / FILE
     if not path.is_file():
-        raise AgenticError(f"{folder} is no experiment: it has no {FILE}{_near(folder)}.")
+        raise AgenticError(f"{folder} is not an experiment: it has no {FILE}{_near(folder)}.")
     name = f"agentic_experiment_{folder.resolve().name}"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by name.
+    # Dataclasses find their module by its name.
     sys.modules[name] = module
     spec.loader.exec_module(module)
     experiment = getattr(module, "EXPERIMENT", None)
@@ -161,12 +159,12 @@ def load_experiment(folder: str | Path) -> Experiment:
 
 
 def default_root(folder: str | Path) -> Path:
-    """Return where an experiment's run folders go: runs/NAME."""
+    """Return the folder of an experiment's run folders: runs/NAME."""
     return RUNS / Path(folder).resolve().name
 
 
 def _near(folder: Path) -> str:
-    """Return a clause that names the experiments beside a folder or in it."""
+    """Return a clause that names the experiments in a folder or beside it."""
     for place in (folder, folder.parent, Path("experiments")):
         found = [
             str(path.parent)

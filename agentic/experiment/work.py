@@ -1,6 +1,6 @@
-"""The work of one process: one cell trained and evaluated, or one data set made.
+"""The work of one process: training and evaluating one cell, or making one data set.
 
-The command line of one cell: what a launcher starts, on this machine or another.
+A launcher starts the process, on this machine or another, with the command `cell_command`.
 """
 
 import os
@@ -21,7 +21,7 @@ from agentic.methods.train import load_data, train
 from agentic.progress import Progress
 from agentic.training.run import read_config
 
-# What evaluates the run in a folder.
+# Evaluates the run in a folder.
 Evaluate = Callable[[Path, EvaluationConfig, Progress], Any]
 
 
@@ -33,7 +33,7 @@ def cell_command(folder: Path, name: str, root: Path, core: int | None = None) -
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which the command finds the very package that runs here."""
+    """Return environment variables with which the command finds the package that runs here."""
     package = str(Path(__file__).resolve().parents[2])
     before = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": os.pathsep.join([package, *([before] if before else [])])}
@@ -51,10 +51,24 @@ def state_of(part: Cell | Collected, root: Path) -> State:
     return read_state(place_of(part, root))
 
 
-def work(experiment: Experiment, name: str, root: Path, evaluate: Evaluate = evaluate_run) -> None:
-    """Do one cell or data set from where it stands; nothing where it is done already.
+def work(
+    experiment: Experiment,
+    name: str,
+    root: Path,
+    evaluate: Evaluate = evaluate_run,
+    track: Callable[[Path], Tracker] = Tracker,
+) -> None:
+    """Do one cell or data set from its present state on; do nothing if it is done.
 
-    Raises Busy if another process is at it, and what training and evaluation raise.
+    Args:
+        experiment: has the cell or data set.
+        name: of the cell or data set.
+        root: holds run folders and collected data.
+        evaluate: evaluates a run folder.
+        track: returns what writes the state of a folder.
+
+    Raises:
+        Busy: another process works on it. Errors of training and evaluation pass through.
     """
     part = experiment.part(name)
     folder = place_of(part, root)
@@ -62,7 +76,7 @@ def work(experiment: Experiment, name: str, root: Path, evaluate: Evaluate = eva
     if state_of(part, root).state == "done":
         return
     with held(folder):
-        tracker = Tracker(folder)
+        tracker = track(folder)
         try:
             if isinstance(part, Collected):
                 tracker.begin("collecting")
@@ -79,7 +93,7 @@ def work(experiment: Experiment, name: str, root: Path, evaluate: Evaluate = eva
 
 
 def config_of(experiment: Experiment, cell: Cell, root: Path) -> RunConfig:
-    """Return what a cell trains, with the path of its data."""
+    """Return a cell's configuration with the path of its data."""
     name = experiment.needs(cell)
     if name is None:
         return cell.config
@@ -92,8 +106,8 @@ def _run_cell(
     name = experiment.needs(cell)
     if name is not None and data_state(experiment.part(name), root).state != "done":
         raise AgenticError(
-            f"{cell.name} learns from {name}, which is not there yet; run the experiment, which "
-            "makes it first."
+            f"{cell.name} learns from {name}, which is not there yet; agentic experiment run makes "
+            "it first."
         )
     config, folder = config_of(experiment, cell, root), root / cell.name
     tracker.begin("training")
@@ -117,7 +131,7 @@ def _run_cell(
 
 
 def _sentence(error: BaseException) -> str:
-    """Return what went wrong in one line; what is no mistake of the user's with its kind."""
+    """Return an error's first line, with its type unless it is a mistake of the user's."""
     text = str(error).partition("\n")[0]
     return text if isinstance(error, AgenticError) else f"{type(error).__name__}: {text}"
 
@@ -125,16 +139,16 @@ def _sentence(error: BaseException) -> str:
 def take_signals() -> None:
     """Let Ctrl-C, and a scheduler's request to end, interrupt this process.
 
-    What a shell starts in the background ignores Ctrl-C from birth, and so would its children.
+    A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    # Slurm's warning that time is up is for the job, which asks this process.
+    # Slurm's warning that the time is up is for the job, which then interrupts this process.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def on_core(core: int) -> None:
-    """Keep this process on one of the cores it may use, counted from 0, where the system can."""
+    """Keep this process on one of its cores, counted from 0, if the system can do so."""
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[core % len(cores)]})

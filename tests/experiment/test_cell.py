@@ -27,7 +27,7 @@ def test_patterns_choose_cells_in_their_order():
     assert [c.name for c in of.select()] == [c.name for c in of.cells]
     with pytest.raises(AgenticError, match=r"no cell matches 'c-\*'; valid: a-at-0"):
         of.select(["a-*", "c-*"])
-    with pytest.raises(AgenticError, match="'at-0' is no cell of this experiment; did you mean"):
+    with pytest.raises(AgenticError, match="this experiment has no cell 'at-0'; did you mean"):
         of.part("at-0")
 
 
@@ -35,7 +35,7 @@ def test_a_folder_without_an_experiment_names_those_there_are(tmp_path):
     (tmp_path / "good").mkdir()
     (tmp_path / "good/experiment.py").write_text("EXPERIMENT = None\n")
     (tmp_path / "other").mkdir()
-    with pytest.raises(AgenticError, match=r"other is no experiment.*experiments: .*/good\.$"):
+    with pytest.raises(AgenticError, match=r"other is not an experiment.*experiments: .*/good\.$"):
         load_experiment(tmp_path / "other")
     with pytest.raises(AgenticError, match=r"good/experiment\.py defines no EXPERIMENT"):
         load_experiment(tmp_path / "good")

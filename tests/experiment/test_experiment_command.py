@@ -112,7 +112,7 @@ def test_only_runs_what_it_names(folder, capsys):
 
 def test_mistakes_are_one_sentence(folder, capsys, tmp_path):
     place = folder("good-0")
-    assert "is no experiment" in fails(capsys, "experiment", "run", tmp_path)
+    assert "is not an experiment" in fails(capsys, "experiment", "run", tmp_path)
     assert "no cell matches 'x'" in fails(capsys, "experiment", "run", place, "--only", "x")
     assert "has no results yet" in fails(capsys, "experiment", "report", place)
     arguments = "experiment", "run", place, "--slurm.time", 9

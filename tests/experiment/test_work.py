@@ -39,21 +39,21 @@ def of(tmp_path_factory):
 def finished(of, tmp_path_factory):
     """A root where the first cell was interrupted, gone on with and done, with its states."""
     root, states, asked = tmp_path_factory.mktemp("root"), [], []
-    advance = Tracker.advance
 
-    def interrupting(self, step, total, *_):
-        advance(self, step, total)
-        if self._state.part == "training" and not asked:
-            asked.append(step)
-            signal.raise_signal(signal.SIGINT)
+    class Interrupting(Tracker):
+        """Asks for the end at the first record of training."""
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupting)
-        # Asked for at the record of step 2, and met at that of step 4.
-        with pytest.raises(Interrupted):
-            work(of, "td3-0", root, evaluate_short)
-        states.append(read_state(root / "td3-0"))
-        work(of, "td3-0", root, evaluate_short)
+        def advance(self, step, of, note=""):
+            super().advance(step, of, note)
+            if not asked:
+                asked.append(step)
+                signal.raise_signal(signal.SIGINT)
+
+    # Asked for at the record of step 2, and met at that of step 4.
+    with pytest.raises(Interrupted):
+        work(of, "td3-0", root, evaluate_short, Interrupting)
+    states.append(read_state(root / "td3-0"))
+    work(of, "td3-0", root, evaluate_short)
     states.append(read_state(root / "td3-0"))
     return root, states
 
