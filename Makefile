@@ -26,7 +26,7 @@ demo: install
 	$(BIN)/agentic demo --out $(OUT)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope $(PYTEST_FLAGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import os
 
-# Before jax is imported: one thread per test worker keeps parallel workers from fighting for cores.
+# Set before jax is imported, which reads it: tests use CPUs unless another platform is asked for.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
