@@ -27,7 +27,7 @@ def test_cached_steps_are_one_forward_pass_until_the_oldest_trajectory_leaves(la
     policy.reset(2)
     actual = act_through(policy, chain)
     first = Chain(*(x[:, :3] for x in chain))
-    once = np.asarray(synthetic.forward(config)(policy.parameters, first))
+    once = np.asarray(synthetic.forward(config)(synthetic.parameters(config), first))
     np.testing.assert_allclose(actual[:, :3][first.mask], once[first.mask], atol=1e-5)
     # Afterwards: the definition with every token's sight limited to the last three trajectories.
     for row in range(2):

@@ -17,7 +17,10 @@ from agentic.hindsight import gather
 @pytest.mark.parametrize("completion", ["target", "done"])
 def test_every_batch_is_that_of_the_slow_sampler_bit_for_bit(data, count, completion):
     for n, batch, fraction in [(1, 3, 1.0), (5, 4, 0.3), (7, 1, 1.0)]:
-        config = SamplerConfig(n, batch, 11, count, best_fraction=fraction, completion=completion)
+        config = SamplerConfig(
+            trajectories=n, batch_size=batch, seed=11, count=count, best_fraction=fraction,
+            completion=completion,
+        )  # fmt: skip
         sampler = ChainSampler(data, config)
         for step in range(6):
             expected = sampler_oracle.sample(data, config, step)

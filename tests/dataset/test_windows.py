@@ -155,7 +155,7 @@ def test_returns_that_the_source_knows_are_taken_from_it():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"window": 0}, "window is 0; it must be a multiple of the 1 steps of a token, such as 1"),
+        ({"window": 0}, "window is 0; it must be at least 1"),
         ({"window": 30, "align": 20}, "window is 30; .* the 20 steps of a token, such as 20"),
         ({"window": 10, "align": 20}, "window is 10; .* such as 20"),
         ({"window": 301}, "window is 301; episodes have 300 steps, so it can be at most 300 or "),
