@@ -34,7 +34,7 @@ def random_reference(task: str) -> RandomReference | None:
     if task not in document["returns"]:
         return None
     return RandomReference(
-        task, tuple(document["returns"][task]), f"agentic/{FILE}: {document['command']}"
+        task, tuple(document["returns"][task]), f"agentic/evaluation/{FILE}: {document['command']}"
     )
 
 
