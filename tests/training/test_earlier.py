@@ -16,9 +16,12 @@ RUNS = ROOT / "tests" / "golden" / "earlier_run"
 COURSE = {"steps": 5, "log_every": 1, "checkpoint_every": 3}
 # The options that golden/earlier_run was made with.
 MADE = {
-    "at": {"action_chunk": 10, "layers": 1, "width": 8, "trajectories": 2, "batch_size": 1},
+    "at": {
+        "action_chunk": 10, "layers": 1, "width": 8, "trajectories": 2, "batch_size": 1,
+        "dropout": 0.0,
+    },
     "td3": {"width": 8, "batch_size": 4},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", MADE)
